@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from lg_gateway.ledger.ledger import Ledger, LedgerEntry
-from lg_gateway.store.interface import StoreError, Tx
+from lg_gateway.store.interface import StoreEdited, Tx
 from lg_gateway.store.keyed_rows import RowMac
 from lg_policy.errors import NotFound
 
@@ -97,7 +97,7 @@ class GrantTable:
         body = self._code.opened(row[1], row[2])
         # Questions are coded with the same key and name the same things: one of them is no answer.
         if not body.keys() >= _FIELDS or row[0] != _id_of(body["from"]):
-            raise StoreError("a grant in the store was not written by this gateway")
+            raise StoreEdited("a grant in the store was not written by this gateway")
         return _grant(body)
 
     def _note(self, tx: Tx, what: str, grant: Grant, by: str) -> None:

@@ -19,7 +19,7 @@ from lg_gateway.approvals.binding import Binding
 from lg_gateway.approvals.grants import GrantTable, new_grant
 from lg_gateway.ledger.ledger import Ledger, LedgerEntry
 from lg_gateway.store.canonical_json import keyed_digest
-from lg_gateway.store.interface import StoreError, Tx
+from lg_gateway.store.interface import StoreEdited, Tx
 from lg_gateway.store.keyed_rows import RowMac
 from lg_gateway.store.text_cipher import TextCipher
 from lg_policy.errors import ApprovalDenied, Conflict, TooManyQuestions
@@ -27,6 +27,9 @@ from lg_policy.errors import ApprovalDenied, Conflict, TooManyQuestions
 MAX_PENDING = 10
 SHOWN = "the text shown has"
 """Begins, in the detail of a decision's record, what the ledger keeps of the text that a human was shown."""
+_COLUMNS = ("id", "binding", "identity", "state", "created", "expires")
+"""What a row repeats of its body, to be found by."""
+_ROW = "SELECT body, mac, id, binding, identity, state, created, expires FROM approvals"
 _ALPHABET = "abcdefghijkmnpqrstuvwxyz23456789"
 
 
@@ -138,37 +141,37 @@ class ApprovalTable:
 
     def find(self, tx: Tx, binding: Binding, now: float) -> Approval | None:
         """Return the newest question about this call, as it stands now."""
-        sql = "SELECT body, mac FROM approvals WHERE binding = ? ORDER BY created DESC, id LIMIT 1"
+        sql = _ROW + " WHERE binding = ? ORDER BY created DESC, id LIMIT 1"
         rows = tx.execute(sql, (binding.digest(),))
         found = self._read(rows[0]) if rows else None
         if found is not None and found.binding != binding.digest():
-            raise StoreError("a question about another call was put in the place of this one's")
+            raise StoreEdited("a question about another call was put in the place of this one's")
         return _aged(found, now) if found is not None else None
 
     def get(self, tx: Tx, approval_id: str, now: float) -> Approval | None:
         """Return a question by id, as it stands now."""
-        rows = tx.execute("SELECT body, mac FROM approvals WHERE id = ?", (approval_id,))
+        rows = tx.execute(_ROW + " WHERE id = ?", (approval_id,))
         found = self._read(rows[0]) if rows else None
         if found is not None and found.id != approval_id:
-            raise StoreError(f"another question was put in the place of {approval_id}")
+            raise StoreEdited(f"another question was put in the place of {approval_id}")
         return _aged(found, now) if found is not None else None
 
     def pending(self, tx: Tx, now: float) -> list[Approval]:
         """Return every question that waits for an answer, oldest first."""
         rows = tx.execute(
-            "SELECT body, mac FROM approvals WHERE state = 'pending' AND expires > ? ORDER BY created",
+            _ROW + " WHERE state = 'pending' AND expires > ? ORDER BY created",
             (now,),
         )
         return [self._read(row) for row in rows]
 
     def open(self, tx: Tx, now: float) -> list[Approval]:
         """Return every question that waits for an answer, or whose yes was not used yet."""
-        sql = "SELECT body, mac FROM approvals WHERE state IN ('pending', 'approved') AND expires > ?"
+        sql = _ROW + " WHERE state IN ('pending', 'approved') AND expires > ?"
         return [self._read(row) for row in tx.execute(sql, (now,))]
 
     def recent(self, tx: Tx, limit: int, now: float) -> list[Approval]:
         """Return the newest questions as they stand now, newest first."""
-        rows = tx.execute("SELECT body, mac FROM approvals ORDER BY created DESC LIMIT ?", (limit,))
+        rows = tx.execute(_ROW + " ORDER BY created DESC LIMIT ?", (limit,))
         return [_aged(self._read(row), now) for row in rows]
 
     def ask(self, tx: Tx, question: NewApproval, now: float, most: int = MAX_PENDING) -> Approval:
@@ -251,8 +254,10 @@ class ApprovalTable:
 
     def _used(self, tx: Tx, approval: Approval) -> bool:
         began = f'%"approval_id":"{approval.id}"%"phase":"begun"%'
-        sql = "SELECT 1 FROM ledger WHERE seq > ? AND record LIKE ? LIMIT 1"
-        return bool(tx.execute(sql, (approval.noted, began)))
+        sql = "SELECT 1 FROM ledger WHERE seq > ? AND record LIKE ? LIMIT 1"  # for records of an older version
+        return self._ledger.notes.used(tx, approval.id, approval.noted) or bool(
+            tx.execute(sql, (approval.noted, began))
+        )
 
     def grant(self, tx: Tx, approval: Approval, now: float, *, session: bool = False) -> None:
         """Record "for this run", or session: later calls of this tool in it by this caller are not asked about."""
@@ -324,7 +329,13 @@ class ApprovalTable:
         )
 
     def _read(self, row: tuple[Any, ...]) -> Approval:
+        """Return the question of a row. Raises `StoreEdited` where somebody changed it, or the columns that find it.
+
+        A question whose `state` says that it waits no longer is in no list: its caller must not wait on.
+        """
         body = self._code.opened(row[0], row[1])
+        if [body[name] for name in _COLUMNS] != list(row[2:]):
+            raise StoreEdited(f"the row of question {body['id']} in the store was changed outside the gateway")
         if "shown" in body:  # rows of an earlier version hold a masked text as it is
             shown = json.loads(self._cipher.decrypted(body["id"], body.pop("shown")))
             body["text"], body["full"], always = shown if len(shown) > 2 else [*shown, ()]

@@ -26,7 +26,7 @@ from lg_gateway.calls.kept_answers import KeptAnswers
 from lg_gateway.elicitation.first_answer import LEASE_S, first_answer
 from lg_gateway.elicitation.pending_questions import round_of
 from lg_gateway.store.canonical_json import digest
-from lg_gateway.store.interface import Store, StoreError, Tx
+from lg_gateway.store.interface import Store, StoreEdited, StoreError, Tx
 from lg_gateway.upstreams.progress import Progress
 from lg_policy.config.durations import seconds
 from lg_policy.config.settings import ApprovalSettings
@@ -87,7 +87,8 @@ class ApprovalStep:
         try:
             return await self._permit(context, preview)
         except StoreError as error:
-            raise Internal("cannot read or write the approval; nothing was done") from error
+            why = f": {error}" if isinstance(error, StoreEdited) else ""
+            raise Internal(f"cannot read or write the approval; nothing was done{why}") from error
 
     async def _permit(
         self, context: CallContext, preview: Previewer

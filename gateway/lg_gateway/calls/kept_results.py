@@ -14,7 +14,7 @@ import secrets
 from dataclasses import dataclass
 
 from lg_gateway.store.canonical_json import canonical, keyed_hex
-from lg_gateway.store.interface import StoreError, Tx
+from lg_gateway.store.interface import StoreEdited, Tx
 from lg_policy.errors import NotFound
 
 KEPT_S = 86400.0
@@ -77,14 +77,14 @@ class KeptResults:
         sql = "SELECT number, text, mac FROM result_pieces WHERE id = ? AND number BETWEEN ? AND ? ORDER BY number"
         rows = tx.execute(sql, (result_id, first, wanted[-1]))
         if [int(number) for number, _, _ in rows] != wanted:
-            raise StoreError("a part of a kept result is gone from the store")
+            raise StoreEdited("a part of a kept result is gone from the store")
         for number, text, mac in rows:
             self._check(mac, result_id, int(number), text)
         return "".join(json.loads(text) for _, text, _ in rows)
 
     def _check(self, mac: object, *values: object) -> None:
         if not hmac.compare_digest(str(mac).encode("utf-8", "replace"), self._mac(*values).encode()):
-            raise StoreError("a kept result in the store was not written by this gateway")
+            raise StoreEdited("a kept result in the store was not written by this gateway")
 
     def _mac(self, *values: object) -> str:
         return keyed_hex(self._key, canonical(values))

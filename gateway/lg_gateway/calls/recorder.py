@@ -16,7 +16,7 @@ from lg_gateway.ledger.flood_summary import FloodSummary
 from lg_gateway.ledger.ledger import Ledger, LedgerEntry
 from lg_gateway.ledger.outcomes import Outcome, OutcomeTable
 from lg_gateway.store.canonical_json import canonical, keyed_hex
-from lg_gateway.store.interface import Store, StoreError, Tx
+from lg_gateway.store.interface import Store, StoreEdited, StoreError, Tx
 from lg_policy.config.settings import LedgerSettings
 from lg_policy.errors import Internal, InvalidArguments, LgError
 from lg_policy.limits import cut_text
@@ -107,8 +107,9 @@ class LedgerRecorder:
         try:
             await self._store.write(begin, durable=not context.entry.read_only)
         except StoreError as error:
+            why = str(error) if isinstance(error, StoreEdited) else "the ledger cannot be written"
             raise Internal(
-                "the call was not made, because the ledger cannot be written",
+                f"the call was not made, because {why}",
                 hint="the gateway's log says why, and so does `lg-gateway audit verify`",
             ) from error
 
@@ -196,7 +197,7 @@ class LedgerRecorder:
             if all(record[name] == getattr(now, name) for name in _SAME_CALL):
                 return record
         if begun:
-            raise StoreError("what the store says of this idempotency key was not written by this gateway")
+            raise StoreEdited("what the store says of this idempotency key was not written by this gateway")
         return None
 
     def times_begun(self, tx: Tx, request_id: str) -> int:

@@ -23,7 +23,7 @@ from lg_gateway.catalog.definitions import Definition, definition_of, pin_name
 from lg_gateway.ledger.anchors import PINS, subjects
 from lg_gateway.ledger.ledger import Ledger, LedgerEntry
 from lg_gateway.store.canonical_json import digest
-from lg_gateway.store.interface import StoreError, Tx
+from lg_gateway.store.interface import StoreEdited, Tx
 from lg_gateway.store.keyed_rows import RowMac
 from lg_policy.errors import ConfigError
 
@@ -169,7 +169,7 @@ class PinTable:
 
     def anchored_servers(self, tx: Tx) -> list[str]:
         """Return the servers whose pins the ledger knows of, in order."""
-        return [subject.removeprefix(PINS) for subject in subjects(tx, PINS, self._ledger.records_of)]
+        return [subject.removeprefix(PINS) for subject in subjects(self._ledger.notes.all(tx), PINS)]
 
     def changed_outside(self, tx: Tx, server: str) -> bool:
         """Return whether the rows of a server differ from what the ledger says."""
@@ -232,7 +232,7 @@ class PinTable:
     def _read(self, row: tuple[Any, ...]) -> Pin:
         pin = Pin(**self._code.opened(row[2], row[3]))
         if (pin.server, pin.tool) != (row[0], row[1]):
-            raise StoreError("a pin in the store was not written by this gateway")
+            raise StoreEdited("a pin in the store was not written by this gateway")
         return pin
 
 

@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from lg_gateway.store.interface import StoreError, Tx
+from lg_gateway.store.interface import StoreEdited, Tx
 from lg_gateway.store.keyed_rows import RowMac
 from lg_policy.errors import Conflict
 
@@ -58,7 +58,7 @@ class PendingQuestionsTable:
         rows = tx.execute(sql, (binding, now))
         found = self._read(rows[0]) if rows else None
         if found is not None and (found.binding != binding or not found.open or found.expires <= now):
-            raise StoreError("a question of a server in the store was not written by this gateway")
+            raise StoreEdited("a question of a server in the store was not written by this gateway")
         return found
 
     def any(self, tx: Tx, now: float) -> bool:

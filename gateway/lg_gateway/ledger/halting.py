@@ -13,8 +13,8 @@ import anyio
 
 from lg_gateway.ledger.halt import Halt, HaltSwitch
 from lg_gateway.ledger.ledger import Ledger
-from lg_gateway.store.interface import Store, StoreError, Tx
-from lg_policy.errors import Halted
+from lg_gateway.store.interface import Store, StoreEdited, StoreError, Tx
+from lg_policy.errors import Halted, Internal
 
 log = logging.getLogger(__name__)
 
@@ -62,8 +62,18 @@ class HaltStep:
             await self.look_and_refuse()
 
     async def look_and_refuse(self) -> None:
-        """Raise `Halted` where the store says so now, for what goes on without a transaction of its own."""
-        halt = await self._read()
+        """Raise `Halted` where the store says so now, for what goes on without a transaction of its own.
+
+        Raises `Internal` where the store cannot say it.
+        """
+        try:
+            halt = await self._read()
+        except StoreError as error:
+            why = str(error) if isinstance(error, StoreEdited) else "the ledger cannot be read"
+            raise Internal(
+                f"the call was not made, because {why}",
+                hint="the gateway's log says why, and so does `lg-gateway audit verify`",
+            ) from error
         if halt is not None:
             raise halt.error()
 

@@ -3,6 +3,8 @@
 The store keeps exactly the text that was hashed. Each record names the hash of the one before it. Each commit replaces
 the signed head (`head.py`). Each row carries a keyed code, so a rewritten chain is found at its first changed record.
 Arguments are masked before a record is made, so nothing here ever sees them unmasked.
+
+Each record also names the newest note about a subject, and the newest use of an approval, before it (`anchors`).
 """
 
 from __future__ import annotations
@@ -10,19 +12,30 @@ from __future__ import annotations
 import hmac
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from lg_gateway.ledger.anchors import newest_note
+from lg_gateway.ledger.anchors import (
+    CARRIED,
+    GRANT,
+    HALT,
+    PINS,
+    TOKEN,
+    Marks,
+    NoteIndex,
+    marks_of,
+    newest_by_column,
+    still_needed,
+)
 from lg_gateway.ledger.chain import FIRST, ChainProblem, record_hash
 from lg_gateway.ledger.head import Head, HeadFile
 from lg_gateway.ledger.seals import Seal, read_signed
 from lg_gateway.ledger.verification import LAST_RECORD, VerificationResult, examine, last_sealed, sealed_ledger
 from lg_gateway.store.canonical_json import canonical, keyed_hex
-from lg_gateway.store.interface import StoreDown, Tx
+from lg_gateway.store.interface import StoreDown, StoreEdited, Tx
 
 log = logging.getLogger(__name__)
 
@@ -84,35 +97,93 @@ class Ledger:
         self._next: Head | None = None
         self._known: Head | None = None
         self._end_hash = ""
+        self._end_marks = Marks()
+        self.notes = NoteIndex(self)
         self.writes_of_others = 1
         """Goes up when this process notices, as it appends, that another one has written."""
 
     def append(self, tx: Tx, entry: LedgerEntry) -> int:
-        """Add one record at the end of the chain and return its number. Durable when the transaction is."""
+        """Add one record at the end of the chain and return its number. Durable when the transaction is.
+
+        Raises `StoreEdited` where somebody else wrote the end of the chain.
+        """
         last = tx.execute(LAST_RECORD) or last_sealed(tx)
         seq, prev_hash = (last[0][0] + 1, last[0][1]) if last else (1, FIRST)
         if prev_hash != self._end_hash:
             self.writes_of_others += 1
-        body = vars(entry) | {"seq": seq, "time": _now(), "prev_hash": prev_hash}
+            marks = marks_of(self.genuine(tx, seq - 1)) if last else Marks()
+            if marks is None:  # a version that kept no list wrote it: begin one
+                carry = _carrying(self.notes.all(tx), "begun", "the notes of an older version, said again")
+                self._write(tx, carry, seq, prev_hash, Marks())
+                return self.append(tx, entry)
+            self._end_marks = marks
+        self._write(tx, entry, seq, prev_hash, self._end_marks)
+        return int(seq)
+
+    def carry_notes(self, tx: Tx, outcome: str, detail: str) -> int:
+        """Append a record that says again what all notes say."""
+        return self.append(tx, _carrying(self.notes.all(tx), outcome, detail))
+
+    def append_anew(self, tx: Tx, outcome: str, detail: str) -> int:
+        """Append a record behind a chain that has lost notes: the list begins with those that are still there."""
+        last = tx.execute(LAST_RECORD) or last_sealed(tx)
+        seq, prev_hash = (last[0][0] + 1, last[0][1]) if last else (1, FIRST)
+        try:
+            notes = self.notes.all(tx)
+        except StoreEdited:
+            notes = self.notes.scanned(tx, self.sealed_until(tx), strict=False)
+        self._write(tx, _carrying(notes, outcome, detail), seq, prev_hash, Marks())
+        return int(seq)
+
+    def _write(self, tx: Tx, entry: LedgerEntry, seq: int, prev_hash: str, marks: Marks) -> None:
+        made = {"seq": seq, "time": _now(), "prev_hash": prev_hash, "last_note": marks.note, "last_use": marks.use}
+        body = vars(entry) | made
         record = canonical(body).decode("ascii")
         digest = record_hash(record)
         sql = "INSERT INTO ledger (seq, hash, mac, record, request_id, run_id) VALUES (?, ?, ?, ?, ?, ?)"
         tx.execute(sql, (seq, digest, self._mac(digest), record, entry.request_id, entry.run_id))
-        self._end_hash = digest
-        return int(seq)
+        self._end_hash, self._end_marks = digest, marks.after(seq, body)
+
+    def genuine(self, tx: Tx, seq: int) -> dict[str, Any]:
+        """Return a record by number. Raises `StoreEdited` if it is not there as it was written."""
+        rows = tx.execute("SELECT hash, mac, record FROM ledger WHERE seq = ?", (seq,))
+        body = self.opened(*rows[0]) if rows else None
+        if body is None or body["seq"] != seq:
+            raise StoreEdited(
+                f"record {seq} of the ledger is {'not as it was written' if rows else 'gone'}, and later records name"
+                " it; see `lg-gateway audit verify`, and `lg-gateway audit restart` if the store was changed on purpose"
+            )
+        return body
+
+    def opened(self, digest: str, mac: str, record: str) -> dict[str, Any] | None:
+        """Return what a row holds, `None` if it was not written with the keys."""
+        if record_hash(record) != digest or not self.wrote(digest, mac):
+            return None
+        body: dict[str, Any] = json.loads(record)
+        return body
+
+    def sealed_until(self, tx: Tx) -> int:
+        """Return the last record that a signed seal covers."""
+        rows = tx.execute("SELECT seal FROM segments ORDER BY number DESC LIMIT 1")
+        seal = read_signed(Seal, rows[0][0], self.head.public_key()) if rows else None
+        return seal.last if seal is not None else 0
 
     def records_of(self, tx: Tx, request_id: str) -> list[dict[str, Any]]:
         """Return the records of a call that are in the store and were written with the keys, in order.
 
         Not covered: whether one is missing, or sealed into a segment; `examine` finds what is gone.
         """
-        rows = tx.execute(OF_REQUEST, (request_id,))
-        genuine = [record for digest, mac, record in rows if record_hash(record) == digest and self.wrote(digest, mac)]
-        return [body for body in map(json.loads, genuine) if body["request_id"] == request_id]
+        found = [self.opened(*row) for row in tx.execute(OF_REQUEST, (request_id,))]
+        return [body for body in found if body is not None and body["request_id"] == request_id]
 
     def newest_note(self, tx: Tx, subject: str) -> dict[str, Any] | None:
-        """Return time, outcome and detail of the newest note about a subject (`anchors`), `None` without one."""
-        return newest_note(tx, subject, self.records_of)
+        """Return time, outcome and detail of the newest note about a subject (`anchors`), `None` without one.
+
+        Raises `StoreEdited` where notes are missing or were changed.
+        """
+        if subject == HALT or subject.startswith((PINS, TOKEN, GRANT)):
+            return self.notes.newest(tx, subject)
+        return newest_by_column(tx, subject, self.records_of)
 
     def before(self, tx: Tx) -> None:
         """Refuse to go on from a store that is behind its signed head: going on would hide what is missing."""
@@ -198,6 +269,11 @@ class Ledger:
 
     def _mac(self, digest: str) -> str:
         return keyed_hex(self._key, str(digest).encode("ascii", "replace"))
+
+
+def _carrying(notes: Mapping[str, Any], outcome: str, detail: str) -> LedgerEntry:
+    said = json.dumps(still_needed(notes))
+    return LedgerEntry(phase="note", request_id=CARRIED, arguments=said, outcome=outcome, detail=detail)
 
 
 def _now() -> str:

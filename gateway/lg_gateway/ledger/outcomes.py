@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 
 from lg_gateway.store.canonical_json import canonical, keyed_hex
-from lg_gateway.store.interface import StoreError, Tx
+from lg_gateway.store.interface import StoreEdited, Tx
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,13 +41,13 @@ class OutcomeTable:
         tx.execute(sql, (request_id, text, self._mac(request_id, text), now))
 
     def read(self, tx: Tx, request_id: str) -> str | None:
-        """Return a kept result; `None` when there is none. Raises `StoreError` for one that was not written here."""
+        """Return a kept result; `None` when there is none. Raises `StoreEdited` for one that was not written here."""
         rows = tx.execute("SELECT text, mac FROM outcomes WHERE request_id = ?", (request_id,))
         if not rows:
             return None
         text, mac = str(rows[0][0]), str(rows[0][1])
         if not hmac.compare_digest(self._mac(request_id, text).encode(), mac.encode()):
-            raise StoreError("a recorded outcome in the store was not written by this gateway")
+            raise StoreEdited("a recorded outcome in the store was not written by this gateway")
         return text
 
     def _mac(self, request_id: str, text: str) -> str:

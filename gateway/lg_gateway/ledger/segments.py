@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import json
 import os
 import secrets
 import time
@@ -18,7 +17,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from lg_gateway.ledger.anchors import CARRIED, leaving_notes
 from lg_gateway.ledger.chain import FIRST, Chain, ChainProblem, line_of
 from lg_gateway.ledger.ledger import Ledger, LedgerEntry
 from lg_gateway.ledger.seals import Removal, Seal, Segment, read_segments, sign
@@ -44,8 +42,6 @@ class SealingError(Exception):
 class _Draft:
     seal: Seal
     path: Path
-    leaving: dict[str, dict[str, Any]]
-    """The notes that leave the store with these records."""
 
 
 class Archive:
@@ -146,8 +142,8 @@ class Archive:
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
-        # A newer note that is written until the records are moved stays in the store, and counts there.
-        return _Draft(seal=seal, path=path, leaving=leaving_notes(tx, seal.last, self._ledger.records_of))
+        self._ledger.notes.all(tx)  # so that the transaction which moves the records knows most notes already
+        return _Draft(seal=seal, path=path)
 
     def _good(self, tx: Tx, chain: Chain, before: str, newest: int) -> Iterator[tuple[int, str, str]]:
         """Yield records that are old enough, each checked, until a segment is full."""
@@ -170,7 +166,7 @@ class Archive:
 
     def _move(self, tx: Tx, draft: _Draft, by: str) -> None:
         """Write the seal. Calls wait for this, so whatever grows with the records was found out before."""
-        seal, leaving = draft.seal, draft.leaving
+        seal = draft.seal
         rows = tx.execute("SELECT coalesce(max(number), 0) FROM segments")
         found = tx.execute("SELECT hash FROM ledger WHERE seq = ?", (seal.last,))
         if rows[0][0] != seal.number - 1 or not found or found[0][0] != seal.last_hash:
@@ -178,10 +174,7 @@ class Archive:
         sql = "INSERT INTO segments (number, first_seq, last_seq, seal) VALUES (?, ?, ?, ?)"
         tx.execute(sql, (seal.number, seal.first, seal.last, sign(seal, self._ledger.head)))
         detail = f"segment {seal.number}: records {seal.first} to {seal.last} are in {seal.file}, by {by}"
-        entry = LedgerEntry(
-            phase="note", request_id=CARRIED, arguments=json.dumps(leaving), outcome="segment sealed", detail=detail
-        )
-        self._ledger.append(tx, entry)
+        self._ledger.carry_notes(tx, "segment sealed", detail)
 
     def _note_removal(self, tx: Tx, seal: Seal, by: str, now: str) -> None:
         removal = sign(Removal(ledger=seal.ledger, number=seal.number, removed=now, by=by), self._ledger.head)

@@ -53,6 +53,7 @@ def _pins(tx: Tx, pins: PinTable) -> Iterator[str]:
 
 
 def _approvals(tx: Tx, approvals: ApprovalTable, now: float) -> Iterator[str]:
+    approvals.recent(tx, 2**31, now)  # also those that no list shows
     for approval in approvals.open(tx, now):
         if approvals.put_back(tx, approval):
             yield f"question {approval.id} was put back as it was before it was answered or used"

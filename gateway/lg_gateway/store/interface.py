@@ -29,6 +29,10 @@ class StoreDown(StoreError):
     """
 
 
+class StoreEdited(StoreError):
+    """What decides something is not as this gateway wrote it: a row was changed or removed without the keys."""
+
+
 class StoreTooNew(StoreError):
     """The store was written by a newer version of this program."""
 

@@ -13,7 +13,7 @@ from hashlib import sha256
 from typing import Any
 
 from lg_gateway.store.canonical_json import canonical
-from lg_gateway.store.interface import StoreError
+from lg_gateway.store.interface import StoreEdited
 
 
 class RowMac:
@@ -37,8 +37,8 @@ class RowMac:
         return hmac.compare_digest(self.of(str(text)).encode(), str(code).encode("utf-8", "replace"))
 
     def opened(self, text: object, code: object) -> dict[str, Any]:
-        """Return the body of a row. Raises `StoreError` for one that was not written with the key."""
+        """Return the body of a row. Raises `StoreEdited` for one that was not written with the key."""
         if not self.fits(text, code):
-            raise StoreError(f"{self._what} in the store was not written by this gateway")
+            raise StoreEdited(f"{self._what} in the store was not written by this gateway")
         body: dict[str, Any] = json.loads(str(text))
         return body

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from lg_gateway.store.interface import StoreError, Tx
+from lg_gateway.store.interface import StoreEdited, StoreError, Tx
 from lg_gateway.store.keyed_rows import RowMac
 
 TASK_ID = re.compile(r"tk-[0-9a-f]{32}")
@@ -81,7 +81,7 @@ class TaskTable:
         rows = tx.execute(sql, (task_id, identity))
         found = self._read(rows[0]) if rows else None
         if found is not None and (found.id, found.identity) != (task_id, identity):
-            raise StoreError("a task in the store was not written by this gateway")
+            raise StoreEdited("a task in the store was not written by this gateway")
         return found
 
     def of_call(self, tx: Tx, identity: str, request_id: str) -> KeptTask | None:

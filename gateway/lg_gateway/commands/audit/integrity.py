@@ -16,13 +16,13 @@ from lg_gateway.commands.terminal.output import complain, fail, say, word
 from lg_gateway.identity.tokens import TokenTable
 from lg_gateway.ledger.chain import ChainProblem
 from lg_gateway.ledger.head import Head
-from lg_gateway.ledger.ledger import Ledger, LedgerEntry, stamp
+from lg_gateway.ledger.ledger import Ledger, stamp
 from lg_gateway.ledger.seals import Seal
 from lg_gateway.ledger.segments import Archive, SealingError
 from lg_gateway.ledger.verification import VerificationResult, head_line, read_head_line, verify_export
 from lg_gateway.serving.setup import GatewayLocation, user_name
 from lg_gateway.store.factory import open_store
-from lg_gateway.store.interface import StoreError, Tx
+from lg_gateway.store.interface import StoreEdited, StoreError, Tx
 from lg_gateway.views.export import export_lines
 from lg_gateway.views.records import filter_of, moment
 from lg_policy.errors import ConfigError, UsageError
@@ -158,14 +158,23 @@ class _Restart:
         except ValueError as error:
             what = str(error)
         else:
-            if lost is None or self._ledger.holds(tx, lost):
-                raise SealingError("nothing is lost: the store has what was signed last; `audit verify` says more")
-            what = f"record {lost.seq} with hash {lost.hash} of ledger {lost.ledger}"
+            what = self._notes_lost(tx)
+            if not what:
+                if lost is None or self._ledger.holds(tx, lost):
+                    raise SealingError("nothing is lost: the store has what was signed last; `audit verify` says more")
+                what = f"record {lost.seq} with hash {lost.hash} of ledger {lost.ledger}"
         detail = f"given up by {_by()}: {what}; why: {reason}"
-        entry = LedgerEntry(phase="note", outcome="ledger restarted", detail=detail[:1000])
-        seq = self._ledger.append(tx, entry)
+        seq = self._ledger.append_anew(tx, "ledger restarted", detail[:1000])
         self._confirmed = True
         return seq
+
+    def _notes_lost(self, tx: Tx) -> str:
+        """Return what is wrong with the records that decisions rest on, "" where nothing is."""
+        try:
+            self._ledger.notes.all(tx)
+        except StoreEdited as error:
+            return str(error).partition(",")[0]
+        return ""
 
     def before(self, tx: Tx) -> None:
         """Look at nothing: that the head is not there is the reason for this commit."""
