@@ -21,6 +21,7 @@ import anyio
 from pydantic import TypeAdapter
 
 from lg_gateway.clients.secret_store import SERVICE, ask_keyring, system_keyring
+from lg_gateway.store.canonical_json import digest
 from lg_gateway.store.interface import StoreError
 from lg_gateway.store.text_cipher import TextCipher
 from lg_gateway.upstream_login.login_errors import LoginFailed
@@ -36,6 +37,8 @@ LOCK_S = 60.0
 """How long to wait for another process that renews the same login: longer than one request of it may take."""
 _LOOK_S = 0.02
 _SECRETS = ("access", "refresh", "client_secret")
+_BOUND = ("holder", "url", "resource", "issuer", "token_endpoint", "revocation_endpoint", "client_id", "client_method")
+"""Where a login's secrets go, and for whom. A digest of it is kept with the secrets, so that no edit moves them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,14 +109,20 @@ class LoginStore:
         if text is None:
             return None
         try:
-            return TypeAdapter(Login).validate_python({**public, **json.loads(text)})
+            secret = json.loads(text)
+            if secret.pop("bound", None) not in (None, _bound(public)):  # an earlier version kept none
+                raise ConfigError(
+                    f"the login in {path} was changed outside the gateway, so its secrets are sent nowhere",
+                    hint="remove the file, and log in again",
+                )
+            return TypeAdapter(Login).validate_python({**public, **secret})
         except (ValueError, TypeError) as error:
             raise ConfigError(f"cannot read the login in {path}", hint="remove the file, and log in") from error
 
     def write(self, key: str, login: Login) -> str:
         """Keep a login, and return where its tokens are: `the keyring` or a path. Hold its lock while others run."""
         fields = asdict(login)
-        text = json.dumps({name: fields.pop(name) for name in _SECRETS})
+        text = json.dumps({name: fields.pop(name) for name in _SECRETS} | {"bound": _bound(fields)})
         keyring = system_keyring()
         kept, place = "", "the keyring"
         if keyring is None or not ask_keyring(keyring.set_password, SERVICE, f"login {key}", text, done=True):
@@ -179,6 +188,10 @@ class LoginStore:
 
     def _cipher(self) -> TextCipher:
         return TextCipher(load_key("gateway-logins", self._environ), "a login")
+
+
+def _bound(public: Mapping[str, object]) -> str:
+    return digest([public.get(name) for name in _BOUND])
 
 
 def ended(login: Login, why: str) -> Login:

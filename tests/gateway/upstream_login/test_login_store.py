@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from lg_gateway.store.text_cipher import TextCipher
 from lg_gateway.upstream_login.login_store import LoginStore
 from lg_policy.errors import ConfigError
+from lg_policy.state import load_key
 from tests.gateway.upstream_login.support_logins import KEY, LOGIN
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -52,3 +54,15 @@ def test_a_record_that_was_damaged_is_named_and_a_field_of_a_later_version_is_le
         path.write_bytes(damaged)
         with pytest.raises(ConfigError, match="cannot read the login"):
             store.read(KEY)
+
+
+def test_a_login_of_an_earlier_version_opens() -> None:
+    store = LoginStore(os.environ)
+    path = Path(store.write(KEY, LOGIN))
+    kept = json.loads(path.read_text())
+    cipher = TextCipher(load_key("gateway-logins", os.environ), "a login")
+    secret = json.loads(cipher.decrypted(KEY, kept["secret"]))
+    del secret["bound"]
+    path.write_text(json.dumps(kept | {"secret": cipher.encrypted(KEY, json.dumps(secret))}))
+
+    assert store.read(KEY) == LOGIN
