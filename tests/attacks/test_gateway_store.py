@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,6 +16,7 @@ from lg_gateway.ledger.segments import Archive
 from lg_gateway.serving.gateway import Gateway
 from lg_gateway.store.interface import StoreError, Tx
 from lg_policy.errors import NotFound
+from tests.attacks.store_edits import edit, put_back, rows, verified
 from tests.gateway.approvals.support_approvals import NO_HOLD, approve, asked_client
 from tests.gateway.commands.support_commands import pins, run
 from tests.gateway.elicitation.server_questions import answer, ask
@@ -29,34 +29,6 @@ SWAPPED = "; ".join(
 )
 _OTHERS = "FROM result_pieces p JOIN results r ON r.id = p.id WHERE r.identity = 'other' AND p.number = 0"
 OTHERS = f"UPDATE result_pieces SET text = (SELECT p.text {_OTHERS}), mac = (SELECT p.mac {_OTHERS}) WHERE number = 0"
-
-
-def edit(place: Path, *statements: str) -> None:
-    connection = sqlite3.connect(place, timeout=60)
-    for sql in statements:
-        connection.execute(sql)
-    connection.commit()
-    connection.close()
-
-
-def rows(place: Path, table: str) -> list[tuple[Any, ...]]:
-    connection = sqlite3.connect(place, timeout=60)
-    found = connection.execute(f"SELECT * FROM {table}").fetchall()
-    connection.close()
-    return found
-
-
-def put_back(place: Path, table: str, old: list[tuple[Any, ...]]) -> None:
-    connection = sqlite3.connect(place, timeout=60)
-    connection.execute(f"DELETE FROM {table}")
-    connection.executemany(f"INSERT INTO {table} VALUES ({', '.join('?' * len(old[0]))})", old)
-    connection.commit()
-    connection.close()
-
-
-def verified(tmp_path: Path) -> tuple[int, str]:
-    done = run("audit", "verify", "--config", str(tmp_path / "gateway.toml"))
-    return done.returncode, done.stdout
 
 
 @pytest.mark.attack("Pins", "the row of an accepted definition removed, so that a changed one looks like the first")

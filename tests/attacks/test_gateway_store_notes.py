@@ -20,7 +20,7 @@ from lg_gateway.store.factory import StorePlace, open_store
 from lg_gateway.store.interface import Store, StoreEdited, Tx
 from lg_gateway.upstream_login.login_store import LoginStore
 from lg_policy.errors import ConfigError, Halted
-from tests.attacks.test_gateway_store import edit, put_back, rows, verified
+from tests.attacks.store_edits import edit, put_back, rows, verified
 from tests.gateway.approvals.support_approvals import NO_HOLD, approve
 from tests.gateway.commands.support_commands import run
 from tests.gateway.ledger.support_ledger import KEY as LEDGER_KEY

@@ -66,7 +66,7 @@ def is_use(body: Mapping[str, Any]) -> bool:
     return body["phase"] == "begun" and str(body["approval_id"] or "").startswith(APPROVAL)
 
 
-class Records(Protocol):
+class GenuineRecords(Protocol):
     """What the index needs of the ledger."""
 
     def genuine(self, tx: Tx, seq: int) -> dict[str, Any]:
@@ -83,7 +83,7 @@ class Records(Protocol):
 
 
 @dataclass(frozen=True)
-class _Seen:
+class _KnownNotes:
     """What the notes say up to the record `end` (its hash). `seq` and `hash` are those of the newest note."""
 
     end: str = ""
@@ -95,9 +95,9 @@ class _Seen:
 class NoteIndex:
     """The newest note about each subject, read from the chain's own list and remembered by number and hash."""
 
-    def __init__(self, records: Records) -> None:
+    def __init__(self, records: GenuineRecords) -> None:
         self._records = records
-        self._seen = _Seen()
+        self._seen = _KnownNotes()
 
     def newest(self, tx: Tx, subject: str) -> Note | None:
         """Return time, outcome and detail of the newest note about a subject, `None` where there is none."""
@@ -117,7 +117,7 @@ class NoteIndex:
             notes, newest = self._of_older_version(tx, seq), 0
         else:
             notes, newest = self._walk(tx, marks.note, seen), marks.note
-        self._seen = _Seen(end, newest, _hash_of(tx, newest) if newest else "", notes)
+        self._seen = _KnownNotes(end, newest, _hash_of(tx, newest) if newest else "", notes)
         return notes
 
     def used(self, tx: Tx, approval_id: str, since: int) -> bool:
@@ -134,7 +134,7 @@ class NoteIndex:
             at = _earlier(body, "last_use", at)
         return False
 
-    def _walk(self, tx: Tx, at: int, seen: _Seen) -> Mapping[str, Note]:
+    def _walk(self, tx: Tx, at: int, seen: _KnownNotes) -> Mapping[str, Note]:
         """Follow the list from a note backwards, until what is known, or a record that says all of it again."""
         newer: list[dict[str, Any]] = []
         known: Mapping[str, Note] = {}
@@ -155,7 +155,7 @@ class NoteIndex:
         rows = tx.execute("""SELECT seq FROM ledger WHERE record LIKE '%"last_note":%' ORDER BY seq DESC LIMIT 1""")
         start = int(rows[0][0]) if rows else self._records.sealed_until(tx)
         listed = marks_of(self._records.genuine(tx, start)) if rows else None
-        notes = dict(self._walk(tx, listed.note, _Seen())) if listed is not None else {}
+        notes = dict(self._walk(tx, listed.note, _KnownNotes())) if listed is not None else {}
         (count,) = tx.execute("SELECT count(*) FROM ledger WHERE seq > ?", (start,))[0]
         if count != end - start:
             raise StoreEdited(f"the ledger lacks records after {start}; see `lg-gateway audit verify`")
