@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 import os
+import pkgutil
 import runpy
 import sys
 import warnings
@@ -96,7 +97,16 @@ def preload(modules: tuple[str, ...]) -> None:
         warnings.simplefilter("ignore")
         for name in (*modules, *USED_AT_ONCE):
             import_module(name)
+        for package in {name.partition(".")[0] for name in modules if name.startswith("lg_")}:
+            import_all_of(package)
         _load_detectors_of_secrets()
+
+
+def import_all_of(package: str) -> None:
+    """A program imports most of its modules when it first needs them: here once, and not in each fork."""
+    for found in pkgutil.walk_packages(import_module(package).__path__, f"{package}."):
+        if not found.name.endswith(".__main__"):
+            import_module(found.name)
 
 
 def _load_detectors_of_secrets() -> None:

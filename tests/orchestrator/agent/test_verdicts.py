@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import sys
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -18,6 +17,7 @@ from lg_orch.contracts.plans import PlannedCall
 from lg_orch.contracts.state import QueuedCall
 from lg_orch.testing import calls, text
 from tests.orchestrator.llm.workshop import RIGHT, WRONG, run
+from tests.small_environment import pytest_environment
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -270,7 +270,8 @@ async def test_a_real_pytest_is_believed_only_where_its_report_and_its_status_ag
 ) -> None:
     for name, content in files.items():
         (tmp_path / name).write_text(content)
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--rootdir={tmp_path}", *arguments]
+    python = f"{pytest_environment()}/bin/python"
+    command = [python, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--rootdir={tmp_path}", *arguments]
     done = await anyio.run_process(command, cwd=tmp_path, check=False)
     found = judged(envelope(done.stdout.decode(), done.returncode), PYTEST)
     assert found.verdict == verdict, done.stdout.decode()

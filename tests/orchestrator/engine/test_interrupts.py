@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ import pytest
 
 from lg_orch.contracts.schemas import schema
 from tests.orchestrator.programs import lg_orch, running
+from tests.small_environment import pytest_environment
 
 RELEASE = "go"
 pytestmark = pytest.mark.usefixtures("programs_by_fork")
@@ -30,7 +30,8 @@ def project(tmp_path: Path) -> Path:
         f"def test_wait():\n    print('waiting')\n    open({str(tmp_path / RELEASE)!r}).close()\n"
     )
     (tmp_path / "settings.toml").write_text(
-        f'[exec]\nsandbox = "off"\nenvironment = "{sys.prefix}"\n[exec.commands.pytest]\nneeds_sandbox = false\n'
+        f'[exec]\nsandbox = "off"\nenvironment = "{pytest_environment()}"\n'
+        "[exec.commands.pytest]\nneeds_sandbox = false\n"
     )
     return root
 

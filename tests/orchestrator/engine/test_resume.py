@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 from pathlib import Path
 
 import pytest
@@ -13,6 +12,7 @@ from lg_orch.agent.tree_check import CHANGED
 from lg_orch.recording.journal import read_journal
 from lg_policy.state import open_state
 from tests.orchestrator.programs import lg_orch, running
+from tests.small_environment import pytest_environment
 
 pytestmark = pytest.mark.usefixtures("programs_by_fork")
 
@@ -29,7 +29,8 @@ def project(tmp_path: Path) -> Path:
         f"def test_ran():\n    with open({str(tmp_path / 'ran')!r}, 'a') as file:\n        file.write('x')\n"
     )
     (tmp_path / "settings.toml").write_text(
-        f'[exec]\nsandbox = "off"\nenvironment = "{sys.prefix}"\n[exec.commands.pytest]\nneeds_sandbox = false\n'
+        f'[exec]\nsandbox = "off"\nenvironment = "{pytest_environment()}"\n'
+        "[exec.commands.pytest]\nneeds_sandbox = false\n"
     )
     return root
 

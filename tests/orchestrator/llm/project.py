@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tests.orchestrator.programs import lg_orch
+from tests.small_environment import pytest_environment
 
 if TYPE_CHECKING:
     import subprocess
@@ -46,7 +46,7 @@ class Project:
     ) -> None:
         base_url = model.base_url if provider == "openai" else model.url_for(provider)
         self.settings.write_text(
-            f'{extra}\n[exec]\nenvironment = "{sys.prefix}"\n'
+            f'{extra}\n[exec]\nenvironment = "{pytest_environment()}"\n'
             f'[models.default]\nprovider = "{provider}"\nmodel = "{name}"\nbase_url = "{base_url}"\n'
             f"fallbacks = {json.dumps(fallbacks)}\nretries = 0\n{options}"
         )
