@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import pytest
 
+from tests.forked import Program, by_fork
+from tests.policy.wire import direct_server
 from tests.policy.wire.direct_messages import ENVELOPE, REQUESTS, call
 from tests.policy.wire.programs import DIRECT_SERVER
 
@@ -70,8 +71,10 @@ class Wire:
 
 @contextmanager
 def connected(era: str) -> Iterator[Wire]:
-    command = [sys.executable, "-P", str(DIRECT_SERVER)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+    def direct(words: list[str]) -> Program | None:
+        return direct_server.main if words == [str(DIRECT_SERVER)] else None
+
+    with by_fork(direct), subprocess.Popen([DIRECT_SERVER], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         try:
             yield Wire(process, era)
         finally:
