@@ -110,6 +110,8 @@ class OwnServer:
         """Start it, and wait until it answers."""
         command = [str(self._programs / "postgres"), "-D", str(self._place / "data"), "-k", str(self._place), "-F"]
         command += ["-c", "listen_addresses=", "-c", "shared_buffers=16MB", "-c", "max_connections=60"]
+        if (setpriv := shutil.which("setpriv")) is not None:  # a test process that is killed leaves no server behind
+            command = [setpriv, "--pdeathsig", "INT", *command]
         with (self._place / "log").open("ab") as log:
             self._process = subprocess.Popen(command, user=self._who, cwd=self._place, stdout=log, stderr=log)
         _answering(self.url, self._process, self._place / "log")

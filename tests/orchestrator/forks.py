@@ -16,6 +16,7 @@ import os
 import select
 import signal
 import sys
+import tempfile
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from importlib import import_module
@@ -103,6 +104,7 @@ class Forker:
 def forker(place: Path) -> Iterator[Forker]:
     command = [sys.executable, "-P", "-m", "tests.orchestrator.forks", str(place)]
     os.mkfifo(place / stopping.PIPE)
+    (place / "tmp").mkdir()
     stopping.interpreter(place)
     environ = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
     process = QuestionProcess(command, cwd=place, env=environ)
@@ -184,6 +186,8 @@ def _child(place: Path, job: dict[str, Any], out: IO[str], err: IO[str]) -> None
     status = 1
     try:
         os.environ.update(job["env"])
+        # Who is killed leaves its temporary directories: they go with the place.
+        tempfile.tempdir = os.environ["TMPDIR"] = str(place / "tmp")
         os.chdir(job["cwd"])
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         sys.stdout = out

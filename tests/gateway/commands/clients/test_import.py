@@ -20,6 +20,7 @@ from lg_policy.errors import ConfigError
 from tests.gateway.commands.terminals import gateway_on_terminal
 from tests.gateway.rig import flags
 
+pytestmark = pytest.mark.usefixtures("programs_by_fork")
 FILE: dict[str, Any] = {
     "mcpServers": {
         "files": {"command": "files-mcp", "args": ["/a b", "--token=ghp_abcdefghijklmnopqrstuvwxyz0123456789"],
@@ -32,7 +33,7 @@ ENTRY = UpstreamSettings(command="npx", args=("-y", "p"), env={"A": "1"})
 
 
 def run(*words: str) -> subprocess.CompletedProcess[str]:
-    argv = [sys.executable, "-m", "lg_gateway", "import", *words]
+    argv = [sys.executable, "-P", "-m", "lg_gateway", "import", *words]
     return subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
 
 
