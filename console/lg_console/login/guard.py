@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from lg_console.login.sessions import Session, SessionTable
-from lg_console.sources.people import People, Person
+from lg_console.sources.people import LoggedInBy, People, Person
 from lg_policy.config.http import is_loopback
 from lg_policy.errors import PolicyDenied
 
@@ -40,8 +40,10 @@ class Visitor:
 class Guard:
     """Finds out who sends a request."""
 
-    def __init__(self, sessions: SessionTable, people: People) -> None:
+    def __init__(self, sessions: SessionTable, people: People, *, provider: bool = False) -> None:
+        """`provider`: whether people log in with an identity provider."""
         self._sessions = sessions
+        self._provider = provider
         self._people = people
 
     async def visitor(self, request: Request) -> Visitor:
@@ -68,6 +70,8 @@ class Guard:
         return (session is None or await self._sessions.lasts(session)) and await self._stands(visitor.person)
 
     async def _stands(self, person: Person) -> bool:
+        if person.by is LoggedInBy.PROVIDER:
+            return self._provider
         return person.local or await self._people.stands(person)
 
 
@@ -89,7 +93,7 @@ def check_origin(request: Request) -> None:
 def cookie_name(request: Request) -> str:
     """Return the name of the session's cookie: the port is in it, since cookies are shared between ports."""
     host = request.headers.get("host", "")
-    if _plain(request):
+    if is_plain(request):
         port = host.rpartition(":")[2]
         return f"lg-console-{port if port.isdecimal() else 80}"
     return "__Host-lg-console"
@@ -102,12 +106,12 @@ def set_cookie(response: Response, request: Request, value: str) -> None:
         value,
         max_age=None if value else 0,
         path="/",
-        secure=not _plain(request),
+        secure=not is_plain(request),
         httponly=True,
         samesite="strict",
     )
 
 
-def _plain(request: Request) -> bool:
+def is_plain(request: Request) -> bool:
     """Whether a cookie must do without `Secure`: some browsers drop it over HTTP, even on this machine."""
     return request.url.scheme == "http" and is_loopback(request.url.hostname or "")

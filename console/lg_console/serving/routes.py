@@ -13,6 +13,7 @@ from lg_console.live.stream import STREAMS, TOPICS, EventStream
 from lg_console.login.guard import Visitor
 from lg_console.pages.routes import page_routes
 from lg_console.serving.login_routes import login_routes
+from lg_console.serving.provider_routes import provider_routes
 from lg_console.serving.static_files import static_routes
 from lg_console.sources.people import Person
 from lg_console.web.answers import HEADERS, endpoint
@@ -52,6 +53,7 @@ def console_routes(console: Console, *, local: Person) -> list[BaseRoute]:
         Route("/", endpoint(console.guard, home), methods=["GET"]),
         Route("/v1/events", endpoint(console.guard, events), methods=["GET"]),
         *login_routes(console, local),
+        *provider_routes(console),
         *approvals_api(console),
         *gateway_api(console),
         *page_routes(console),

@@ -3,7 +3,7 @@
 const form = document.getElementById("login");
 const message = document.getElementById("message");
 const secret = new URLSearchParams(location.hash.slice(1)).get("link");
-history.replaceState(null, "", location.pathname + location.search);
+history.replaceState(null, "", location.pathname + (form ? location.search : ""));
 
 async function login(path, fields) {
   message.textContent = "Logging in …";
@@ -21,7 +21,16 @@ async function login(path, fields) {
   }
 }
 
-form.addEventListener("submit", (event) => {
+// After an identity provider's answer: the key stays in this browser, as after any other login.
+const done = document.getElementById("going-on");
+if (done) {
+  const key = done.dataset.key;
+  delete done.dataset.key;
+  localStorage.setItem("lg-action", key);
+  location.replace(done.dataset.next);
+}
+
+form?.addEventListener("submit", (event) => {
   event.preventDefault();
   const token = document.getElementById("token");
   const fields = { token: token.value };

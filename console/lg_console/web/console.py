@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
+    from lg_console.login.oidc import ProviderLogin
+
 Handler = Callable[["Request", Visitor], Awaitable["Response"]]
 
 
@@ -46,12 +48,22 @@ class Section:
 class Console:
     """A console over some sources. `name` says in the header whose it is."""
 
-    def __init__(self, sources: Sources, *, people: People, store: SessionStore, name: str) -> None:
+    def __init__(
+        self,
+        sources: Sources,
+        *,
+        people: People,
+        store: SessionStore,
+        name: str,
+        provider: ProviderLogin | None = None,
+    ) -> None:
         self.sources = sources
         self.people = people
         self.name = name
         self.sessions = SessionTable(store)
-        self.guard = Guard(self.sessions, people)
+        self.store = store
+        self.provider = provider
+        self.guard = Guard(self.sessions, people, provider=provider is not None)
         self.streams = Streams(Marks(_topics(sources)), self.guard)
 
     def sections(self) -> list[Section]:

@@ -25,6 +25,7 @@ from lg_gateway.console.approvals import GatewayApprovals
 from lg_gateway.console.audit import GatewayAudit
 from lg_gateway.console.judging import Judging, at
 from lg_gateway.console.people import GatewayPeople
+from lg_gateway.console.provider import provider_login
 from lg_gateway.console.rows import ConsoleRows
 from lg_gateway.console.servers import end_of_log
 from lg_gateway.identity.tokens import TokenTable
@@ -38,6 +39,7 @@ from lg_policy.errors import ConfigError, Conflict, NotFound
 from lg_policy.secrets.masking import Masker
 
 if TYPE_CHECKING:
+    from lg_console.login.oidc import ProviderLogin
     from lg_policy.config.flags import CommonFlags
 
 log = logging.getLogger(__name__)
@@ -54,6 +56,7 @@ class RestingGateway:
     sources: Sources
     people: People
     sessions: SessionStore
+    provider: ProviderLogin | None
     close: Callable[[], None]
 
 
@@ -81,6 +84,7 @@ def open_resting(flags: CommonFlags, environ: Mapping[str, str]) -> RestingGatew
         ),
         people=GatewayPeople(store, TokenTable(setup.key("tokens"), ledger), ledger),
         sessions=ConsoleRows(store, setup.key("console")),
+        provider=provider_login(setup),
         close=store.close,
     )
 

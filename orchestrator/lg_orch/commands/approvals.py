@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def command(args: argparse.Namespace) -> int:
-    """Print the waiting runs of every repository, or of the one that `--repo-root` names; the newest first."""
+    """Print the waiting runs of every repository, or of the one that `--root` names; the newest first."""
     from lg_orch.settings.find_run import everywhere
 
     shown = 0

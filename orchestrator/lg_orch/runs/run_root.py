@@ -52,5 +52,5 @@ def require_root(run_id: str, record: RunRoot | None, here: Path) -> None:
     if record is not None and record.id != root_id(here):
         raise ConfigError(
             f"run {run_id} works on {record.label()}, not on {here}; nothing was done",
-            hint="leave out --repo-root and LG_REPO_ROOT to continue in the repository where the run started",
+            hint="leave out --root and LG_REPO_ROOT to continue in the repository where the run started",
         )

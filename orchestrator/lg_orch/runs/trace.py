@@ -7,6 +7,7 @@ warning, not a failure of the run.
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 
     from lg_orch.runs.run_directory import RunDir
 
+IGNORE = ".gitignore"
+"""Keeps traces out of git."""
 
 def build_trace(run_id: str, events: Sequence[Event]) -> RunTrace:
     """Make the trace of whatever happened so far; a journal without an end gives status `killed`."""
@@ -68,9 +71,15 @@ def export_trace(run: RunDir, *, root: Path, output_dir: str) -> str:
     from lg_policy.paths.root import Root, write_atomic
 
     trace = build_trace(run.run_id, read_journal(run.journal))
-    relative = f"{output_dir.strip('/')}/run-{run.run_id}.json"
+    folder = output_dir.strip("/")
+    relative = f"{folder}/run-{run.run_id}.json"
+    top = folder.partition("/")[0]
+    # A folder that a project has already keeps what git sees of it; then only the traces are left out.
+    ignored = folder if os.path.lexists(root / top) and not os.path.lexists(root / top / IGNORE) else top
     # The run itself already decided whether a broad root is acceptable.
     with Root(root, allow_broad=True) as confined:
+        if top not in ("", ".") and not os.path.lexists(root / ignored / IGNORE):
+            write_atomic(confined, f"{ignored}/{IGNORE}", b"*\n")
         write_atomic(confined, relative, trace.model_dump_json(indent=1).encode() + b"\n")
     run.pending_trace.unlink(missing_ok=True)
     return relative

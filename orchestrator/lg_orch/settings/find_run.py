@@ -54,7 +54,7 @@ def find(given: str | None, args: argparse.Namespace, environ: Mapping[str, str]
     `None`, where nothing was typed, is `last`; the commands name the run that they found. Every repository of this
     machine is looked at, or `--state-dir` (`LG_STATE_DIR`) alone; `last` is the newest run of the repository here.
     Raises `ConfigError` for an unknown or ambiguous run, and for one whose repository is not the one that
-    `--repo-root` or `LG_REPO_ROOT` names.
+    `--root` or `LG_REPO_ROOT` names.
     """
     if given is None or given == LAST:
         return _last(args, environ)

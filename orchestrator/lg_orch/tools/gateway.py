@@ -164,7 +164,7 @@ def check_root(tools: tuple[ToolInfo, ...], root_id: str) -> None:
         if tool.root_id is not None and tool.root_id != root_id:
             raise ConfigError(
                 f"the gateway's {tool.name} works on another directory (root id {tool.root_id}, not {root_id})",
-                hint="point --repo-root and --gateway at the same repository",
+                hint="point --root and --gateway at the same repository",
             )
 
 

@@ -48,7 +48,7 @@ def add_common_flags(
         parser.set_defaults(root=None)
     else:
         parser.add_argument(
-            *dict.fromkeys((root_flag, "--root")),  # --root means the same in every program of ours
+            *dict.fromkeys(("--root", root_flag)),  # --root means the same in every program of ours
             dest="root",
             type=Path,
             metavar="DIR",

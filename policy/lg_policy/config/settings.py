@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from lg_policy.config.console import ConsoleSettings
 from lg_policy.config.exec_templates import DEFAULT_COMMANDS
 from lg_policy.config.gateway import GatewaySettings, RuleSettings, UpstreamSettings
 from lg_policy.config.ledger import LedgerSettings
@@ -371,6 +372,8 @@ class Settings(Section):
     """Storage."""
     service: ServiceSettings = ServiceSettings()
     """The run service."""
+    console: ConsoleSettings = ConsoleSettings()
+    """The console."""
     ledger: LedgerSettings = LedgerSettings()
     """The record of every call."""
     log: LogSettings = LogSettings()

@@ -103,6 +103,20 @@ async def test_a_symlink_on_the_way_of_the_trace_is_refused(tmp_path: Path) -> N
     assert list(elsewhere.iterdir()) == []
 
 
+async def test_traces_are_left_out_of_git_but_nothing_else_of_the_project_is(tmp_path: Path) -> None:
+    run = await recorded(tmp_path / "state")
+    for name, its_own, ignored in (("new", None, "artifacts"), ("used", "keep.txt", "artifacts/runs")):
+        root = tmp_path / name
+        root.mkdir()
+        if its_own is not None:
+            (root / "artifacts").mkdir()
+            (root / "artifacts" / its_own).write_text("x")
+        for _ in range(2):
+            export_trace(run, root=root, output_dir="artifacts/runs")
+        assert [path.relative_to(root).as_posix() for path in root.rglob(".gitignore")] == [f"{ignored}/.gitignore"]
+        assert (root / ignored / ".gitignore").read_text() == "*\n"
+
+
 def test_two_processes_cannot_drive_one_run(tmp_path: Path) -> None:
     run = new_run(tmp_path)
     lock = RunLock(run)

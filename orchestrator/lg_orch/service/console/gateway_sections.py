@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Mapping
 
+    from lg_console.login.oidc import ProviderLogin
     from lg_console.sources.people import People, SessionStore
     from lg_console.web.console import Sources
     from lg_orch.service.assembly import Parts
@@ -40,6 +41,11 @@ class GatewaySections(Protocol):
     @property
     def sessions(self) -> SessionStore:
         """Rows that outlive the process."""
+        ...
+
+    @property
+    def provider(self) -> ProviderLogin | None:
+        """The identity provider of the settings."""
         ...
 
     def close(self) -> None:

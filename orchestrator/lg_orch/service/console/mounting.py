@@ -43,6 +43,7 @@ def with_console(service: RunService, tokens: TokenRows, gateway: GatewaySection
         people=ServicePeople(tokens, gateway.people),
         store=gateway.sessions,
         name=NAME,
+        provider=gateway.provider,
     )
     logins = (*service.logins, CookieLogin(console.guard))
     return ServedRuns(

@@ -1,0 +1,153 @@
+"""Logging in to the console with an identity provider, and attacks on it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx2
+import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
+from playwright.sync_api import expect, sync_playwright
+
+from tests.console.conftest import launched
+from tests.console.oidc_provider import CLIENT, SECRET, Provider, oidc_provider
+from tests.console.served import ServedConsole, served_console
+from tests.gateway.rig import records, server
+
+CODE = '<img src=x onerror="alert(1)"><script>alert(2)</script>'
+SETTINGS = """
+[console.oidc]
+issuer = "{issuer}"
+client_id = "lg-console"
+client_secret = "${{CONSOLE_SECRET}}"
+name_claim = "name"
+[console.oidc.roles]
+platform = "operator"
+staff = "viewer"
+"""
+
+
+@pytest.fixture(scope="module")
+def provider() -> Iterator[Provider]:
+    with oidc_provider() as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def served(provider: Provider, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedConsole]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CONSOLE_SECRET", SECRET)
+        parts = (server("a"), SETTINGS.format(issuer=provider.issuer.url))
+        with served_console(tmp_path_factory.mktemp("oidc"), *parts) as made:
+            yield made
+
+
+@pytest.fixture(autouse=True)
+def ann(provider: Provider) -> None:
+    provider.claims = {"name": "ann", "groups": ["staff", "platform"]}
+    provider.header, provider.key = {}, None
+
+
+def login(client: httpx2.Client, path: str = "/login/provider") -> httpx2.Response:
+    """Go to the provider and back, as a browser would."""
+    to_provider = client.get(path)
+    assert to_provider.status_code == 303, to_provider.text
+    back = httpx2.get(to_provider.headers["location"]).headers["location"]
+    return client.get(urlsplit(back)._replace(scheme="", netloc="").geturl())
+
+
+@pytest.mark.attack("login", "names and groups of an identity provider hold markup; its callback leads to another site")
+def test_a_person_logs_in_with_the_provider_in_a_browser(provider: Provider, served: ServedConsole) -> None:
+    provider.claims = {"name": CODE, "groups": [CODE, "platform"]}
+    with sync_playwright() as playwright, launched(playwright) as browser:
+        context = browser.new_context()
+        context.set_default_timeout(60_000)
+        page = context.new_page()
+        alerts: list[str] = []
+        page.on("dialog", lambda dialog: alerts.append(dialog.message))
+        page.goto(f"{served.address}/login?next=/audit")
+        page.get_by_role("link", name="Log in with your organisation").click()
+        page.wait_for_url(f"{served.address}/audit")
+        expect(page.locator(".who")).to_have_text(f"oidc:{CODE} (operator)")
+        assert page.locator("img, script:not([src])").count() == 0
+        (cookie,) = context.cookies()
+        assert (cookie["httpOnly"], cookie["sameSite"], cookie["name"].startswith("lg-console-")) == (
+            True,
+            "Strict",
+            True,
+        )
+        page.get_by_role("button", name="Log out").click()
+        page.wait_for_url("**/login")
+        context.close()
+    assert not alerts
+    assert any(note["outcome"] == "console login" and note["identity"] == f"oidc:{CODE}" for note in notes(served))
+
+
+@pytest.mark.attack(
+    "login", "an answer of the provider is used twice, in another browser, or with a state that nobody asked"
+)
+def test_an_answer_of_the_provider_counts_once_and_in_the_browser_that_asked(
+    provider: Provider, served: ServedConsole
+) -> None:
+    with served.http() as mine, served.http() as other:
+        back = urlsplit(httpx2.get(mine.get("/login/provider").headers["location"]).headers["location"])
+        answer = f"{back.path}?{back.query}"
+        stolen = other.get(answer)
+        late = mine.get(answer)
+        assert (stolen.status_code, late.status_code) == (403, 403), "a stolen answer ends the login"
+        assert login(mine).status_code == 200
+        assert mine.get("/v1/approvals").status_code == 200
+        assert mine.get("/login/callback?code=x&state=y").status_code == 403
+        assert mine.get("/login/callback").status_code == 403
+        assert other.get("/v1/approvals").status_code == 401
+        act = mine.post("/v1/policy/explain", json={"tool": "a__echo"}, headers={"origin": served.address})
+        assert act.status_code == 403, "the cookie alone changes nothing after this login either"
+
+
+def test_groups_decide_the_role_and_nobody_without_one_gets_in(provider: Provider, served: ServedConsole) -> None:
+    for groups, found in ((["staff"], "(viewer)"), ("platform", "(operator)")):
+        provider.claims["groups"] = groups
+        with served.http() as client:
+            assert login(client).status_code == 200
+            assert f"oidc:ann {found}" in client.get("/approvals", headers={"accept": "text/html"}).text
+    for nothing in ([], ["Platform"], [["platform"]], None, {"platform": 1}, ["platform "]):
+        provider.claims["groups"] = nothing
+        with served.http() as client:
+            refused = login(client)
+            assert (refused.status_code, "set-cookie" in refused.headers) == (403, False), nothing
+            assert client.get("/v1/approvals").status_code == 401
+
+
+@pytest.mark.attack("login", "a forged, foreign or expired ID token, or an agent's access token, logs in")
+def test_no_token_that_is_not_this_logins_own_logs_anybody_in(provider: Provider, served: ServedConsole) -> None:
+    foreign = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    now = int(time.time())
+    wrong: tuple[dict[str, Any], ...] = (
+        {"nonce": "other"}, {"aud": "another-program"}, {"iss": "https://evil.example"}, {"exp": now - 600},
+        {"aud": [CLIENT, "other"]}, {"aud": [CLIENT, "other"], "azp": "other"}, {"name": ""}, {"name": "a\nb"},
+        {"name": 7}, {"name": "x" * 300}, {"nonce": None},
+    )  # fmt: skip
+    good = dict(provider.claims)
+    for claims in wrong:
+        provider.claims = good | claims
+        with served.http() as client:
+            assert login(client).status_code == 403, claims
+    provider.claims = good
+    for header, key in (({"typ": "at+jwt"}, None), ({}, foreign)):
+        provider.header, provider.key = header, key
+        with served.http() as client:
+            assert login(client).status_code == 403, header
+    provider.header, provider.key = {}, None
+    agent = provider.issuer.token(sub="agent", aud=CLIENT, groups=["platform"], name="agent")
+    with served.http(origin=served.address) as client:
+        assert client.post("/login/token", json={"token": agent}).status_code in (400, 403)
+        assert client.get("/v1/approvals", headers={"authorization": f"Bearer {agent}"}).status_code == 401
+    assert not any("agent" in note["identity"] for note in notes(served))
+
+
+def notes(served: ServedConsole) -> list[dict[str, Any]]:
+    return records(served.gateway, notes=True)
