@@ -5,19 +5,21 @@ from __future__ import annotations
 from lg_console.markup.elements import Child, Markup, tag
 
 LINES = 5_000
+CHARACTERS = 1_000_000
 
 
-def diff_picture(diff: str) -> Markup:
-    """Return a diff, cut after so many lines, which it says."""
+def diff_picture(diff: str, characters: int = CHARACTERS) -> Markup:
+    """Return a diff, cut after so many lines or characters, which it says."""
     lines = diff.split("\n")
+    most = min(LINES, diff[:characters].count("\n") + 1)
     shown: list[Child] = []
-    for line in lines[:LINES]:
+    for line in lines[:most]:
         kind = _kind(line)
         shown += [tag("span", line, class_=kind) if kind else line, "\n"]
-    rest = len(lines) - LINES
+    rest = len(lines) - most
     return tag(
         "div",
-        tag("p", f"{min(len(lines), LINES)} of {len(lines)} lines", class_="lines"),
+        tag("p", f"{min(len(lines), most)} of {len(lines)} lines", class_="lines"),
         tag("pre", *shown[:-1], tabindex="0", class_="diff", role="region", aria_label="Diff"),
         tag("p", f"{rest} more lines: download changes.patch", class_="note") if rest > 0 else None,
     )

@@ -11,7 +11,7 @@ from lg_console.drawing.story import Bar
 from lg_console.markup.elements import Child, Markup, tag
 from lg_console.web.layout import age
 
-BARS = 300
+BARS = 200
 """Bars that are drawn; the rest is one row for each node and kind."""
 ROW, WIDTH, LABEL, RIGHT = 18, 900, 250, 60
 IDLE_SHARE = 0.2

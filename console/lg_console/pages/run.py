@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -24,6 +24,8 @@ SAID = 200
 """Newest thoughts on the page."""
 LOG = 500
 """Events of the log on one page."""
+TAB_CHARACTERS = 50_000
+"""Of thoughts, checks, log or diff on the page: the newest come first, and the page says where the rest is."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -238,9 +240,12 @@ def _tab(run: WholeRun, story: Story, look: RunLook) -> Child:
     if look.tab == "plan":
         return plan_view(story.plan)
     if look.tab == "diff":
-        return diff_picture(run.patch) if run.patch else empty("The run has changed nothing that still stands.")
+        if not run.patch:
+            return empty("The run has changed nothing that still stands.")
+        return diff_picture(run.patch, TAB_CHARACTERS)
     if look.tab == "checks":
-        return [check_view(check) for check in story.checks] or empty("Nothing was checked yet.")
+        checks = _newest([check_view(check) for check in story.checks])
+        return [_rest(len(story.checks) - len(checks)), *checks] if checks else empty("Nothing was checked yet.")
     if look.tab == "artifacts":
         return _artifacts(run)
     if look.tab == "report":
@@ -248,10 +253,27 @@ def _tab(run: WholeRun, story: Story, look: RunLook) -> Child:
         return tag("pre", report, class_="wrap", tabindex="0") if report else empty("There is no report yet.")
     if look.tab == "log":
         return _log(run, look)
-    said = [said_view(entry) for entry in story.said[-SAID:]]
-    more = len(story.said) - len(said)
-    note = tag("p", f"{more} older ones are in the log.", class_="note") if more > 0 else None
-    return [note, tag("ol", *said, class_="said")] if said else empty("Nothing was said yet.")
+    said = _newest([said_view(entry) for entry in story.said[-SAID:]])
+    return (
+        [_rest(len(story.said) - len(said)), tag("ol", *said, class_="said")]
+        if said
+        else empty("Nothing was said yet.")
+    )
+
+
+def _newest(parts: Sequence[Markup]) -> list[Markup]:
+    """Return the last parts that a page has room for, at least one."""
+    room, kept = TAB_CHARACTERS, list[Markup]()
+    for part in reversed(parts):
+        room -= len(part)
+        if kept and room < 0:
+            break
+        kept.append(part)
+    return kept[::-1]
+
+
+def _rest(older: int) -> Markup | None:
+    return tag("p", f"{older} older ones are in the log.", class_="note") if older > 0 else None
 
 
 def said_view(entry: Said) -> Markup:
@@ -315,15 +337,17 @@ def _artifacts(run: WholeRun) -> Markup:
 
 def _log(run: WholeRun, look: RunLook) -> Child:
     events = [event for event in run.events if look.before is None or int(event.get("seq") or 0) < look.before]
-    shown = events[-LOG:]
-    rows = [
-        tag(
-            "details",
-            tag("summary", " ".join(str(event.get(name)) for name in ("seq", "time", "kind", "name", "phase"))),
-            tag("pre", cut(json.dumps(event.get("data"), indent=2, ensure_ascii=False)), class_="wrap"),
-        )
-        for event in shown
-    ]
+    rows = _newest(
+        [
+            tag(
+                "details",
+                tag("summary", " ".join(str(event.get(name)) for name in ("seq", "time", "kind", "name", "phase"))),
+                tag("pre", cut(json.dumps(event.get("data"), indent=2, ensure_ascii=False)), class_="wrap"),
+            )
+            for event in events[-LOG:]
+        ]
+    )
+    shown = events[-len(rows) :] if rows else []
     older = None
     if len(events) > len(shown):
         older = tag("p", tag("a", "Older", href=look.query(tab="log", before=str(shown[0].get("seq"))) + "#tab"))

@@ -78,9 +78,37 @@ async function look() {
   if (again) { again = false; look(); }
 }
 
-export function listen() {
+// A browser has six connections for one site over HTTP/1.1, for all of its tabs: with one more stream, no page loads. So
+// a few tabs listen, and the others look every few seconds until one of those closes.
+const STREAMS = 3;
+const LOOK_MS = 3000;
+let free = null;
+let waits = 0;
+let opening = false;
+
+async function place() {
+  if (!navigator.locks) return () => {};
+  for (let number = 0; number < STREAMS; number += 1) {
+    const given = await new Promise((found) => {
+      navigator.locks.request(`lg-stream-${number}`, { ifAvailable: true },
+        (lock) => (lock ? new Promise((end) => found(end)) : found(null)));
+    });
+    if (given) return given;
+  }
+  return null;
+}
+
+export async function listen() {
   const topics = document.body.dataset.topics;
-  if (!topics || stream) return;
+  if (!topics || stream || opening) return;
+  opening = true;
+  clearTimeout(waits);
+  free = await place();
+  opening = false;
+  if (!free) {
+    waits = setTimeout(async () => { await look(); listen(); }, LOOK_MS);
+    return;
+  }
   stream = new EventSource(`/v1/events?topics=${encodeURIComponent(topics)}`);
   stream.addEventListener("marks", (event) => {
     lost = 0;
@@ -97,9 +125,15 @@ export function listen() {
   });
 }
 
-function unlisten() { stream?.close(); stream = null; }
+function unlisten() {
+  stream?.close();
+  stream = null;
+  free?.();
+  free = null;
+  clearTimeout(waits);
+}
 
-// A browser has six connections for one site over HTTP/1.1: a page that nobody sees gives its own back.
+// A page that nobody sees gives its connection back.
 document.addEventListener("visibilitychange", () => {
   if (document.visibilityState === "visible") listen();
   else if (stored("lg-notify") !== "yes") unlisten();

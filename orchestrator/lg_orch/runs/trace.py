@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 IGNORE = ".gitignore"
 """Keeps traces out of git."""
 
+
 def build_trace(run_id: str, events: Sequence[Event]) -> RunTrace:
     """Make the trace of whatever happened so far; a journal without an end gives status `killed`."""
     begin, end = _data(events, "run", "begin"), _end_of(events)
