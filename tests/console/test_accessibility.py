@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]  # it ships no types
-from playwright.sync_api import Browser, Response, expect
+from playwright.sync_api import Browser, expect
 
 from tests.console.served import served_console, visiting
+from tests.console.weighing import MOST_BYTES, add_size, serious
 from tests.gateway.rig import send, server
 
 PAGES = ("approvals", "audit", "servers", "servers/a", "tools", "pins", "policy?tool=a__echo")
-MOST_BYTES = 150_000
 RUN = {"lg/run": {"run_id": "r1", "epoch": 1, "step": "1"}}
 
 
@@ -40,11 +40,3 @@ def test_no_page_has_a_serious_fault_of_access_or_is_heavy(browser: Browser, tmp
                 wide = visit.page.evaluate("document.documentElement.scrollWidth")
                 assert wide <= 390, f"{path} is {wide} wide on a phone"
     assert not {path: faults for path, faults in found.items() if faults}
-
-
-def serious(fault: dict[str, str]) -> bool:
-    return fault["impact"] in ("serious", "critical")
-
-
-def add_size(sizes: list[int], answer: Response) -> None:
-    sizes.append(int(answer.headers.get("content-length", "0")))

@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, expect
 from lg_console.pages.run import TABS
 from tests.console.long_run import many_runs
 from tests.console.served import opened_page
-from tests.console.test_accessibility import MOST_BYTES, add_size, serious
+from tests.console.weighing import MOST_BYTES, add_size, serious
 
 PAGES = ("runs", "runs?after=9950", "runs/new", "runs/run-1/undo", "runs/run-1/compare/run-2")
 CHECKED = (

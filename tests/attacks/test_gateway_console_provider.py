@@ -107,6 +107,7 @@ def test_an_answer_of_the_provider_counts_once_and_in_the_browser_that_asked(
         assert act.status_code == 403, "the cookie alone changes nothing after this login either"
 
 
+@pytest.mark.attack("login", "somebody in no group of the settings, or with a claim of another shape, logs in")
 def test_groups_decide_the_role_and_nobody_without_one_gets_in(provider: Provider, served: ServedConsole) -> None:
     for groups, found in ((["staff"], "(viewer)"), ("platform", "(operator)")):
         provider.claims["groups"] = groups
