@@ -1,12 +1,13 @@
 """Start-up: the MCP SDK and LangGraph build thousands of long-lived objects on import, and most of them are not used.
 
-Three things make an import of the SDK cost less than half (see `bench/startup`):
+Four things make an import of the SDK cost less than half (see `bench/startup`):
 
 - The cycle collector is off: almost nothing that an import creates is garbage.
 - pydantic builds the validators of a model when the model is first used (`defer_build`), not when it is defined. The
   SDK defines every message of two revisions of the protocol; a program uses a tenth of them.
 - The bodies of the SDK's packages, which only re-export names of all their modules, run when such a name is asked for.
   A module is imported from where it is, such as `mcp.server.lowlevel.server`, without a client and a web server.
+- Modules whose functions and classes the SDK only calls are imported by the first call (`lg_policy.used_later`).
 """
 
 from __future__ import annotations
@@ -23,8 +24,24 @@ from importlib.util import find_spec
 from types import ModuleType
 from typing import Any
 
+from lg_policy.used_later import used_later
+
 PACKAGES = frozenset({"mcp", "mcp.client", "mcp.server"})
 """Packages of the SDK whose body is put off."""
+USED_LATER = frozenset(
+    {
+        "mcp.server.auth.routes",
+        "mcp.server.mcpserver",
+        "mcp_types._v2025_11_25",
+        "mcp_types._v2026_07_28",
+        "sse_starlette",
+        "starlette.applications",
+    }
+)
+"""What is not called on stdio, and the messages of each revision of the protocol: a connection needs those of one.
+
+`sse_starlette` brings uvicorn and click, `mcp.server.mcpserver` 25 modules, a revision 3 MB.
+"""
 
 
 @contextmanager
@@ -33,7 +50,7 @@ def quick_imports() -> Iterator[None]:
     collecting = gc.isenabled()
     gc.disable()
     try:
-        with _bodies_later(), _validators_later():
+        with _bodies_later(), used_later(USED_LATER, _validators_later), _validators_later():
             yield
     finally:
         if collecting:

@@ -94,3 +94,70 @@ def test_a_package_that_is_put_off_works_for_who_imports_it_meanwhile() -> None:
         "with put_off('requests'):\n    assert sys.modules['requests'] is requests\n"
         "with put_off('no_such_package'):\n    assert 'no_such_package' not in sys.modules"
     )
+
+
+PUT_OFF = """
+import sys
+from lg_policy.quick_imports import quick_imports
+with quick_imports():
+    import mcp.client.client, mcp.server.lowlevel.server
+    import mcp_types.methods as methods
+absent = {"mcp.server.mcpserver", "mcp_types._v2025_11_25", "mcp_types._v2026_07_28", "sse_starlette", "uvicorn"}
+assert not absent & set(sys.modules), absent & set(sys.modules)
+"""
+
+
+def test_messages_of_a_revision_are_imported_by_the_first_one_and_only_those() -> None:
+    run(
+        f"{PUT_OFF}\n"
+        "methods.validate_client_request('ping', '2025-11-25', {})\n"
+        "assert 'mcp_types._v2025_11_25' in sys.modules and 'mcp_types._v2026_07_28' not in sys.modules\n"
+        "from pydantic import ValidationError\n"
+        "try:\n    methods.validate_server_result('tools/call', '2026-07-28', {'content': 5})\n"
+        "except ValidationError as error:\n    assert 'content' in str(error)\n"
+        "else:\n    raise SystemExit('no error')\n"
+        "found = {'content': [{'type': 'text', 'text': 'x'}], 'resultType': 'complete'}\n"
+        "sent = methods.serialize_server_result('tools/call', '2026-07-28', found)\n"
+        "assert sent['content'] == found['content']"
+    )
+
+
+def test_what_is_put_off_is_the_thing_itself_once_it_is_used() -> None:
+    run(
+        f"{PUT_OFF}\n"
+        "from mcp.client.client import MCPServer as standing_in\n"
+        "assert not isinstance(5, standing_in) and 'mcp.server.mcpserver' not in sys.modules\n"
+        "made = standing_in('it')\n"
+        "from mcp.server.mcpserver import MCPServer\n"
+        "assert type(made) is MCPServer and isinstance(made, standing_in) and not isinstance(5, standing_in)\n"
+        "class Mine(standing_in):\n    pass\n"
+        "assert Mine.__mro__[1] is MCPServer\n"
+        "import mcp.server.mcpserver.context\n"
+        "mcp.server.lowlevel.server.Server('it').streamable_http_app()\n"
+        "from starlette.applications import Starlette\n"
+        "assert isinstance(mcp.server.lowlevel.server.Server('it').streamable_http_app(), Starlette)"
+    )
+
+
+def test_a_put_off_module_that_many_threads_use_at_once_is_imported_once() -> None:
+    run(
+        f"{PUT_OFF}\n"
+        "from concurrent.futures import ThreadPoolExecutor\n"
+        "table = methods.SERVER_RESULTS['tools/list', '2026-07-28']\n"
+        "with ThreadPoolExecutor(8) as pool:\n"
+        "    assert len({id(pool.submit(lambda: table.model_fields).result()) for _ in range(8)}) == 1\n"
+        "    asked = [pool.submit(lambda: table.model_validate) for _ in range(8)]\n"
+        "    assert len({made.result().__self__ for made in asked}) == 1"
+    )
+
+
+def test_serving_on_standard_input_needs_no_web_server() -> None:
+    loaded = run(
+        "import sys, lg_gateway.commands.serving.serve as serve\n"
+        "assert not {'mcp', 'mcp_types', 'starlette'} & set(sys.modules), 'before the servers start'\n"
+        "from lg_policy.quick_imports import quick_imports\n"
+        "with quick_imports():\n    import lg_gateway.serving.gateway, lg_gateway.serving.server\n"
+        "print(*sorted(sys.modules))"
+    ).split()
+    assert "mcp.client.client" in loaded
+    assert not {"uvicorn", "click", "sse_starlette", "mcp.server.mcpserver", "starlette.applications"} & set(loaded)

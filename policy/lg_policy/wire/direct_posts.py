@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import anyio
-from mcp.server import Server
+from mcp.server.lowlevel.server import Server
 from mcp.server.auth.middleware.auth_context import auth_context_var
 from mcp.server.auth.middleware.bearer_auth import BearerAuthBackend
 from mcp.server.connection import Connection

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import anyio
 
+from lg_gateway.commands.serving.ending import ending_in_order
 from lg_gateway.commands.terminal.output import complain, word
 from lg_gateway.serving.running import prepare_from, running_gateway, settings_from
 from lg_policy.config.flags import ServeFlags, serve_flags, tell_terminal
@@ -49,8 +50,6 @@ def run(args: argparse.Namespace) -> int:
         raise ConfigError("--console needs --transport http, and one worker")
     if args.workers != 1 and place is None:
         return _with_workers(args.workers, flags, login=login)
-
-    from lg_gateway.commands.serving.watching import ending_in_order
 
     with ending_in_order(setup.settings.gateway.tracing.otlp_endpoint is not None):
         anyio.run(_serve, args, setup, flags, place, login)

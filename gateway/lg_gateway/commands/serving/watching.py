@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,28 +19,6 @@ if TYPE_CHECKING:
     from lg_gateway.serving.gateway import Gateway
     from lg_gateway.serving.worker import WorkerPlace
     from lg_policy.config.flags import ServeFlags
-
-
-@contextmanager
-def ending_in_order(wanted: bool) -> Iterator[None]:
-    """Let SIGTERM end the block by an exception, so that what was collected is still sent; then end by the signal.
-
-    The web server sends the signal again when it has ended, which would end the process on the spot.
-    """
-    if not wanted:
-        yield
-        return
-
-    def leave(number: int, _frame: object) -> None:
-        raise SystemExit(128 + number)
-
-    before = signal.signal(signal.SIGTERM, leave)
-    try:
-        yield
-    except SystemExit:
-        signal.signal(signal.SIGTERM, before)
-        signal.raise_signal(signal.SIGTERM)
-        raise
 
 
 class Watching:
