@@ -1,15 +1,16 @@
 """Puts modules off until something they define is used: `from MODULE import name` gives a stand-in for the name.
 
 The stand-in does what its name would do, in the places where a module needs it before anybody calls it: it is called,
-asked for an attribute, subclassed, or looked at by `isinstance`. So it suits modules of which others only take functions
-and classes. It does not suit one whose constants are compared or counted with.
+asked for an attribute, subclassed, or looked at by `isinstance`. So it suits modules of which others only take
+functions and classes. It does not suit one whose constants are compared or counted with.
 """
 
 from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence, Set
+from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from importlib import import_module
 from importlib.abc import Loader, MetaPathFinder
@@ -22,12 +23,12 @@ _forgetting = threading.Lock()
 
 
 @contextmanager
-def used_later(names: Set[str], loading: Loading = nullcontext) -> Iterator[None]:
+def used_later(names: AbstractSet[str], loading: Loading = nullcontext) -> Iterator[None]:
     """Within the block, an import of one of the modules gets stand-ins. After it, the next import gets the module.
 
     A module that is imported because a stand-in is used is imported within `loading`.
     """
-    finder = _Finder(names, loading)
+    finder = _StandInFinder(names, loading)
     sys.meta_path.insert(0, finder)
     try:
         yield
@@ -47,7 +48,7 @@ class _StandInModule(ModuleType):
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
-        made = self.__dict__[name] = _Name(self, name)
+        made = self.__dict__[name] = _StandIn(self, name)
         return made
 
     def imported(self) -> ModuleType:
@@ -56,7 +57,7 @@ class _StandInModule(ModuleType):
         found = sys.modules.get(name)
         if found is None or isinstance(found, _StandInModule):
             for finder in sys.meta_path:
-                if isinstance(finder, _Finder):
+                if isinstance(finder, _StandInFinder):
                     finder.names.discard(name)
             _forget(name)
             with self.__dict__["_loading"]():
@@ -64,7 +65,7 @@ class _StandInModule(ModuleType):
         return found
 
 
-class _Name:
+class _StandIn:
     """Stands for what a module defines under a name."""
 
     def __init__(self, module: _StandInModule, name: str) -> None:
@@ -101,10 +102,10 @@ def _forget(name: str) -> None:
             del sys.modules[name]
 
 
-class _Finder(MetaPathFinder):
+class _StandInFinder(MetaPathFinder):
     """Finds stand-ins for the modules that are put off."""
 
-    def __init__(self, names: Set[str], loading: Loading) -> None:
+    def __init__(self, names: AbstractSet[str], loading: Loading) -> None:
         self.names = set(names)
         self._loading = loading
 

@@ -14,10 +14,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import anyio
-from mcp.server.lowlevel.server import Server
 from mcp.server.auth.middleware.auth_context import auth_context_var
 from mcp.server.auth.middleware.bearer_auth import BearerAuthBackend
 from mcp.server.connection import Connection
+from mcp.server.lowlevel.server import Server
 from mcp.server.runner import ServerRunner, aclose_shielded, modern_error_data
 from mcp.shared.dispatcher import CallOptions
 from mcp.shared.exceptions import NoBackChannelError
