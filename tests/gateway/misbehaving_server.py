@@ -91,7 +91,7 @@ def answer(asked: dict[str, Any]) -> None:
             say(number, result={"supportedVersions": ["2026-07-28"], "resultType": "complete", "ttlMs": 0} | about)
     elif method == "initialize":
         about = {"capabilities": {"tools": {}}, "serverInfo": {"name": "misbehaving", "version": "1"}}
-        say(number, result={"protocolVersion": params["protocolVersion"]} | about)
+        say(number, result={"protocolVersion": params["protocolVersion"]} | about | PLAN.get("handshake", {}))
     elif method == "tools/list":
         say(number, result={"tools": PLAN["tools"]})
     elif method == "tools/call":

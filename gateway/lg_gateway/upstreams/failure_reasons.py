@@ -8,11 +8,12 @@ from pathlib import Path
 import httpx2
 import mcp_types as t
 from mcp.shared.exceptions import MCPError
+from pydantic import ValidationError
 
 from lg_gateway.processes.child_process import Child
 from lg_gateway.processes.server_specs import ServerSpec
 from lg_gateway.upstream_login.login_errors import LoginFailed
-from lg_gateway.upstreams.replies import Reply
+from lg_gateway.upstreams.replies import Reply, first_problem
 from lg_policy.errors import CallTimeout, Internal, LgError, OutcomeUnknown, SandboxUnavailable, UpstreamUnavailable
 from lg_policy.limits import cut_at_word
 
@@ -42,8 +43,8 @@ def why_connection_ended(error: BaseException, spec: ServerSpec, child: Child | 
     status = child.process.returncode if child is not None else None
     if isinstance(error, TimeoutError):
         ended = f"no answer within {spec.connect_timeout_s:g} s"
-    elif status is not None:
-        ended = f"exited with status {status}"
+    elif (unfit := _unfit_answer(error)) or status is not None:
+        ended = unfit or f"exited with status {status}"
     elif isinstance(error, EOFError):
         ended = str(error)
     elif refused:
@@ -57,6 +58,16 @@ def why_connection_ended(error: BaseException, spec: ServerSpec, child: Child | 
     else:
         ended = f"{type(error).__name__}: {error}"
     return ended + (f" ({words})" if words else "")
+
+
+def _unfit_answer(error: BaseException) -> str:
+    """Say what is wrong with a server's answer, "" for any other error. The child has ended since: we ended it."""
+    if isinstance(error, ValidationError):
+        return f"its answer cannot be read: {first_problem(error)}"
+    if isinstance(error, MCPError) and error.code == t.PARSE_ERROR:
+        return f"its answer cannot be read: {cut_at_word(error.message, 300)}"
+    # The SDK's word for what it does not accept: a version of the protocol.
+    return cut_at_word(str(error), 300) if isinstance(error, RuntimeError) else ""
 
 
 def why_not_started(error: OSError, spec: ServerSpec) -> str:

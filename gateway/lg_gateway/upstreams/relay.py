@@ -27,6 +27,7 @@ from lg_gateway.upstreams.replies import (
     Reply,
     current_reply,
     read_error,
+    read_handshake,
     read_tools,
     without_nulls,
 )
@@ -318,7 +319,7 @@ class Relay:
             marked = [tool for tool in reply.tools or () if "x-mcp-header" in json.dumps(tool.input_schema)]
             shown = [tool.model_dump(mode="json", by_alias=True, exclude_none=True) for tool in marked]
             return {"tools": shown, **EMPTY_PAGE}
-        return without_nulls(raw) if isinstance(raw, Mapping) else {}
+        return without_nulls(read_handshake(method, raw)) if isinstance(raw, Mapping) else {}
 
     def _unreadable(self, data: bytes, why: str, expected: Id | None) -> list[t.JSONRPCMessage]:
         seen = outline(data)

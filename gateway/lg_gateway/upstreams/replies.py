@@ -200,6 +200,17 @@ def read_error(raw: object) -> t.ErrorData:
     )
 
 
+def read_handshake(method: str, raw: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return an answer to `initialize` with what the server left out or wrote in another type; any other as it is."""
+    if method != "initialize":
+        return raw
+    said, capabilities = raw.get("serverInfo"), raw.get("capabilities")
+    about: Mapping[str, Any] = without_nulls(said) if isinstance(said, Mapping) else {}
+    named = {name: str(about.get(name, "")) for name in ("name", "version")}
+    known = capabilities if isinstance(capabilities, Mapping) else {}
+    return {**raw, "serverInfo": {**about, **named}, "capabilities": known}
+
+
 def without_nulls(raw: Mapping[str, Any]) -> dict[str, Any]:
     """Return an object without its null members: many servers write null for what they leave out."""
     return {key: value for key, value in raw.items() if value is not None}

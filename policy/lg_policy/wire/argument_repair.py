@@ -24,6 +24,8 @@ MAX_DEPTH = 8
 """Nesting levels of an argument that are checked."""
 MAX_TEXT = 4_000_000
 """Characters of a string that is read as JSON."""
+MAX_WHOLE = 2.0**53
+"""A float below this is one whole number, and no other."""
 MAX_REFERENCES = 20
 """References, and alternatives inside alternatives, that are followed one after another."""
 MAX_PARTS = 5_000
@@ -120,6 +122,8 @@ class _Repair:
     def _value(self, item: Any, part: Any, types: frozenset[str] | None, depth: int) -> Any:
         if isinstance(item, str) and types and "string" not in types:
             parsed = _parsed(item)
+            if isinstance(parsed, float) and "number" not in types and abs(parsed) < MAX_WHOLE and parsed.is_integer():
+                parsed = int(parsed)  # "5.0": JSON Schema takes the number 5.0 for an integer too
             if _types_of_value(parsed) & (types - {"null"}):
                 item = parsed
         if depth >= MAX_DEPTH or not isinstance(part, Mapping):

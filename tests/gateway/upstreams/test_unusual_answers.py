@@ -11,7 +11,7 @@ import pytest
 
 from lg_gateway.upstreams.message_lines import HELD_LINES, MessageLines, TooLong
 from tests.gateway.misbehaving import misbehaving, misbehaving_over_http, named, result, said
-from tests.gateway.rig import ALLOW_ALL, call, gateway_of, records, text_of
+from tests.gateway.rig import ALLOW_ALL, call, gateway_of, records, text_of, until
 
 pytestmark = pytest.mark.anyio
 
@@ -245,3 +245,26 @@ def test_lines_are_cut_in_linear_time_and_held_ones_end() -> None:
     with pytest.raises(TooLong):
         for _ in range(1_001):
             lines.feed(b"x" * 10_000)
+
+
+async def test_a_server_that_introduces_itself_oddly_is_used_and_one_that_cannot_be_is_named_with_why(
+    tmp_path: Path,
+) -> None:
+    odd = {
+        "silent": {"serverInfo": None},
+        "without": {"capabilities": None},
+        "numbers": {"serverInfo": {"name": 7, "version": 1.0, "title": None}},
+        "text": {"serverInfo": "my server", "capabilities": []},
+    }
+    servers = [
+        misbehaving(tmp_path, name, handshake=said_, calls={"good": said("fine")}) for name, said_ in odd.items()
+    ]
+    future = misbehaving(tmp_path, "future", handshake={"protocolVersion": "2099-01-01"}, calls={"good": ""})
+    async with gateway_of(tmp_path, *servers, future, ALLOW_ALL) as gateway:
+        answers = {name: text_of(await call(gateway, f"{name}__good")) for name in odd}
+        await until(lambda: bool(gateway.upstreams["future"].last_error))
+        why = gateway.upstreams["future"].last_error
+
+    assert answers == dict.fromkeys(odd, "fine")
+    assert "2099-01-01" in why
+    assert "exited" not in why
