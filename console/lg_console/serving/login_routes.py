@@ -18,7 +18,8 @@ from lg_console.web.console import Console
 from lg_policy.errors import LimitExceeded, PolicyDenied
 
 FAILURES = 20
-"""Failed logins of a minute, of all callers together; more are refused unseen."""
+"""Failed logins of a minute, of all callers together; more are told to wait. A right link or token always works:
+otherwise any program of this machine could keep everybody out."""
 MINUTE_S = 60.0
 
 
@@ -51,16 +52,18 @@ def login_routes(console: Console, local: Person) -> list[Route]:
         return page(login_page(console, request.query_params.get("next", "")))
 
     async def by_link(request: Request) -> Response:
-        fields = await _checked(request, failures)
+        fields = await _checked(request)
         if not await console.sessions.redeem(text_of(fields, "link", 100)):
+            failures.check()
             await _failed(console, failures, "a link that is used, too old or wrong")
             raise PolicyDenied("this link was used already, or is older than a minute", hint="ask for a new one")
         return await _logged_in(console, request, local, "by a link")
 
     async def by_token(request: Request) -> Response:
-        fields = await _checked(request, failures)
+        fields = await _checked(request)
         person = await console.people.operator(text_of(fields, "token", 200).strip())
         if person is None:
+            failures.check()
             await _failed(console, failures, "a token that is no operator's")
             raise PolicyDenied(
                 "this is no operator's token, or it has ended",
@@ -84,10 +87,9 @@ def login_routes(console: Console, local: Person) -> list[Route]:
     ]
 
 
-async def _checked(request: Request, failures: Failures) -> dict[str, object]:
+async def _checked(request: Request) -> dict[str, object]:
     check_site(request)
     check_origin(request)
-    failures.check()
     return await fields_of(request)
 
 

@@ -16,6 +16,7 @@ from lg_gateway.catalog.offers import Item, Offered, uri_facts
 from lg_gateway.catalog.tool_profiles import ToolProfiles
 from lg_policy.config.settings import Settings
 from lg_policy.errors import Conflict, PolicyDenied
+from lg_policy.printing import quote
 from lg_policy.rules.conditions import PATH_FORMAT
 from lg_policy.rules.rule_set import Decision, Effect, Kind, RuleBook, ToolFacts, stricter
 from lg_policy.rules.uri_spellings import URI_CHARACTERS
@@ -74,6 +75,16 @@ class DecisionStep:
         """Return the catalogue's name for what a caller calls by a name; `None` for a tool that it does not have."""
         profile = self._policy().profiles.of(identity) if kind is Kind.TOOL else None
         return name if profile is None else profile.real_name(name)
+
+    def unknown(self, identity: str, kind: Kind, name: str) -> str:
+        """Return what a caller of an unknown name is told: also where it sees nothing of the server that it names."""
+        said, (server, mark, _) = f"Unknown {kind}: {name[:200]}", name.partition(SEPARATOR)
+        if kind is not Kind.TOOL or not mark or any(seen.facts.server == server for seen in self.tools(identity)):
+            return said
+        return (
+            f"{said} (nothing of a server {quote(server, limit=80)} is offered here: `gateway.servers` in the settings "
+            "names the servers, and `lg-gateway doctor` checks them)"
+        )
 
     def offered(self, identity: str, items: Iterable[Offered[Item]]) -> list[Item]:
         """Return the resources, templates or prompts that an identity may see, in order."""

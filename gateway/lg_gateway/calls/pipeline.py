@@ -69,8 +69,6 @@ from lg_policy.secrets.masking import Masker, find_marker
 
 log = logging.getLogger(__name__)
 
-RECORD_GRACE_S = 15.0
-
 
 class Pipeline:
     """Takes a call through every step. `policy` returns the policy in force, for each call."""
@@ -155,7 +153,7 @@ class Pipeline:
         entry = self._catalog.look_up(call.kind, name) if name is not None else None
         if entry is None or name is None or not self.decisions.visible(call.identity, entry.facts):
             await self._recorder.unknown_tool(call)
-            raise MCPError(t.INVALID_PARAMS, f"Unknown {call.kind}: {call.name[:200]}")
+            raise MCPError(t.INVALID_PARAMS, self.decisions.unknown(call.identity, call.kind, call.name))
         return (entry if call.completes is None else entry.to_complete()), name
 
     async def _read(self, context: CallContext) -> CallContext:
@@ -252,16 +250,19 @@ class Pipeline:
             metadata=replace(context.metadata, key=None),
         )
         await self._recorder.begun(trial, lambda _tx: None, self._halts.check)
-        try:
-            answer = await self._send(trial)
-        except LgError as error:
-            await self._recorder.ended(trial, "error", code=error.code, detail=error.message)
-            raise
+        with self._halts.running(nothing_done=True):
+            try:
+                answer = await self._send(trial)
+            except LgError as error:
+                await self._recorder.ended(trial, "error", code=error.code, detail=error.message)
+                raise
+            except anyio.get_cancelled_exc_class():
+                await self._recorder.cancelled(trial)
+                raise
         if not isinstance(answer, t.CallToolResult):
             raise Internal(f"the preview of {context.entry.name} asked a question of its own")
-        await self._recorder.ended(
-            trial, "error" if answer.is_error else "preview", code=error_code(answer, trial.entry)
-        )
+        outcome = "error" if answer.is_error else "preview"
+        await self._recorder.ended(trial, outcome, code=error_code(answer, trial.entry))
         hides = masks(self._policy().settings.gateway.mask_results, context.entry)
         return as_preview(answer, self._masker if hides else None)
 
@@ -287,8 +288,7 @@ class Pipeline:
         except LgError as error:
             return await self._failed(context, error)
         except anyio.get_cancelled_exc_class():
-            with anyio.CancelScope(shield=True), anyio.move_on_after(RECORD_GRACE_S):
-                await self._recorder.ended(context, "cancelled")
+            await self._recorder.cancelled(context)
             raise
         if isinstance(answer, t.InputRequiredResult):
             await self._recorder.asked(context, f"by {context.entry.server.name}")

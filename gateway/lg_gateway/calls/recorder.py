@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import anyio
 import mcp_types as t
 
 from lg_gateway.calls.call import Call, CallContext, new_request_id
@@ -27,6 +28,8 @@ log = logging.getLogger(__name__)
 ARGUMENT_BYTES = 8_000
 SECRET_CHARACTERS = 8_000
 DETAIL_BYTES = 500
+RECORD_GRACE_S = 15.0
+"""How long a record may still take when the call's own task is cancelled."""
 _SORTED = json.JSONEncoder(sort_keys=True)
 _SAME_CALL = ("identity", "run_id", "idempotency_key", "tool", "arguments_digest")
 
@@ -147,6 +150,11 @@ class LedgerRecorder:
                 self.outcomes.keep(tx, context.request_id, kept.text, time.time())
 
         return await self._try(entry, besides, durable=context.metadata.key is not None)
+
+    async def cancelled(self, context: CallContext) -> None:
+        """Record that a call was cut off, though its task is cancelled."""
+        with anyio.CancelScope(shield=True), anyio.move_on_after(RECORD_GRACE_S):
+            await self.ended(context, "cancelled")
 
     async def refused(self, context: CallContext, error: LgError) -> None:
         """Record a call that was not made. A record that cannot be written is only logged: nothing has happened."""

@@ -57,16 +57,9 @@ class ToolProfiles:
         self._by_identity = [
             (Names(profile.identities), made[name]) for name, profile in settings.profiles.items() if profile.identities
         ]
-        self._renamed = {
-            shown: real for profile in settings.profiles.values() for real, shown in profile.rename.items()
-        }
 
     def of(self, identity: str) -> ToolProfile | None:
         """Return the set of a caller; `None` for all tools."""
         if self._for_all is not None:
             return self._for_all
         return next((profile for names, profile in self._by_identity if identity in names), None)
-
-    def any_real_name(self, name: str) -> str:
-        """Return the catalogue's name for a name in any of the sets."""
-        return self._renamed.get(name, name)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from mcp.server.auth.middleware.auth_context import get_access_token
 from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
 from mcp.server.auth.provider import AccessToken
 from mcp.server.auth.settings import AuthSettings
@@ -166,6 +167,12 @@ class NoTokenInQuery:
                 await JSONResponse(body, status_code=400)(scope, receive, send)
                 return
         await self._app(scope, receive, send)
+
+
+def caller_of_request() -> str | None:
+    """Return the caller whose token came with the HTTP request that is being answered; `None` without a login."""
+    access = get_access_token()
+    return str((access.claims or {})["identity"]) if access is not None else None
 
 
 def _access(ctx: Context) -> AccessToken:

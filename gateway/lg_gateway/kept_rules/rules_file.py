@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from lg_gateway.clients.formats.toml_text import parse_toml
 from lg_gateway.clients.settings_file import read_settings_text
 from lg_gateway.kept_rules.rule_text import rule_text, with_rule, without_rule
@@ -50,17 +52,22 @@ class RulesFile:
             raise self._by_hand(error) from error
         return block
 
-    def remove(self, index: int, rule: Mapping[str, Any]) -> None:
-        """Take a rule out. Raises `ConfigError` unless it still stands there."""
+    def remove(self, index: int, rule: RuleSettings) -> dict[str, Any]:
+        """Take out a rule that was read before; return it as it was written.
+
+        Raises `ConfigError` unless the very same rule still stands there.
+        """
         with self._locked():
             before, text = read_settings_text(self.path)
             found = _rules(text)
-            if index >= len(found) or found[index] != rule:
+            if index >= len(found) or _as_read(found[index]) != rule:
                 raise ConfigError(f"the rules in {self.path} have changed meanwhile", hint="list them again")
+            written = found[index]
             try:
                 self._write(before, without_rule(text, index))
             except ValueError as error:
                 raise self._by_hand(error) from error
+        return written
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
@@ -111,6 +118,13 @@ class RulesFile:
 def rules_file(environ: Mapping[str, str], closed: Iterable[str | os.PathLike[str]] = ()) -> RulesFile:
     """Return the settings file of this user."""
     return RulesFile(path=config_home(environ) / "config.toml", closed=tuple(os.fspath(path) for path in closed))
+
+
+def _as_read(rule: Mapping[str, Any]) -> RuleSettings | None:
+    try:
+        return RuleSettings.model_validate(dict(rule))
+    except ValidationError:
+        return None  # somebody else has just written it, and it is none
 
 
 def _rules(text: str) -> list[dict[str, Any]]:

@@ -81,9 +81,19 @@ class HaltStep:
         """Raise `Halted` in the transaction that begins a call: no halt was written before it."""
         self._switch.check(tx)
 
-    def running(self) -> _Running:
-        """Return a context manager for a call that runs. It raises `Halted` where a halt has cut the call off."""
-        return _Running(self._running, self._cut_off)
+    def running(self, *, nothing_done: bool = False) -> _Running:
+        """Return a context manager for a call that runs. It raises `Halted` where a halt has cut the call off.
+
+        `nothing_done`: the call only shows what another one would do.
+        """
+        return _Running(self._running, self._cut_off if not nothing_done else self._not_shown)
+
+    def _not_shown(self) -> Halted:
+        why = self._switch.current
+        return Halted(
+            f"all calls are stopped {why.text if why else ''}",
+            hint="nothing was done; a person continues with `lg-gateway continue`",
+        )
 
     def _cut_off(self) -> Halted:
         why = self._switch.current

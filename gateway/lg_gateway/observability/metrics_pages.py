@@ -73,8 +73,11 @@ class MetricsPages:
 
     async def _of_other(self, path: Path, number: str, parts: dict[str, list[Family]]) -> None:
         text = await anyio.to_thread.run_sync(ask, path, "/families")
-        found: list[dict[str, Any]] = json.loads(text) if text else []
-        parts[number] = [Family.from_json(each) for each in found]
+        try:
+            found: list[dict[str, Any]] = json.loads(text or b"[]")
+            parts[number] = [Family.from_json(each) for each in found]
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+            log.warning("worker %s answers with no metrics (%s); the others' are served", number, type(error).__name__)
 
 
 async def serve_metrics(pages: MetricsPages, listen: str, hosts: Collection[str]) -> None:

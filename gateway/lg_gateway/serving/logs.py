@@ -47,6 +47,16 @@ def start_logging(level: str, *, typed: bool = False) -> None:
         logging.getLogger(name).setLevel(max(logging.INFO, logging.getLogger().level))
 
 
+def tell_start(text: str, settings: LogSettings) -> None:
+    """Print a line that a server shows when it starts, whatever the level of its log; as JSON where the log is."""
+    if settings.format == "json":
+        from lg_gateway.observability.json_log import JsonFormatter
+
+        fields = {"name": __name__, "levelno": logging.INFO, "levelname": "INFO", "msg": "%s", "args": (text,)}
+        text = JsonFormatter().format(logging.makeLogRecord(fields))
+    print(visible(text), file=sys.stderr, flush=True)
+
+
 def format_logs(settings: LogSettings) -> None:
     """Write what is logged from now on as the settings say."""
     if settings.access:

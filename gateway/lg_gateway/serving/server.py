@@ -20,6 +20,7 @@ from opentelemetry import trace
 from lg_gateway.calls.call import Call, Standing
 from lg_gateway.calls.results import SERVER_ERROR, internal_failure, refusal
 from lg_gateway.elicitation.client_abilities import abilities_of
+from lg_gateway.identity.authentication import caller_of_request
 from lg_gateway.serving.advertising import INSTRUCTIONS, Advertising
 from lg_gateway.serving.client_channel import (
     DEFAULT_LEVEL,
@@ -171,8 +172,8 @@ class Frontend:
     async def _called(
         self, ctx: Context, params: Any, name: str, arguments: Mapping[str, Any]
     ) -> Answer | dict[str, Any]:
-        real = self._gateway.policy.profiles.any_real_name(name)
-        if name == DISCOVER or self._gateway.catalog.find(real) is None:
+        real = self._gateway.pipeline.decisions.real_name(self._identify(ctx), Kind.TOOL, name)
+        if name == DISCOVER or real is None or self._gateway.catalog.find(real) is None:
             await self._gateway.settled()
         call = self._call(ctx, params, Kind.TOOL, name, dict(arguments))
         answer = await self._answer(call)
@@ -250,8 +251,12 @@ class Frontend:
 
     def _schema(self, name: str) -> Mapping[str, Any] | None:
         own = next((tool.input_schema for tool in META_TOOLS if tool.name == name), None)
-        real = self._gateway.policy.profiles.any_real_name(name)
-        return own if own is not None else self._gateway.catalog.schema(real)
+        if own is not None:
+            return own
+        # Asked before a request has a context: two callers may know two tools by one name.
+        caller = caller_of_request() or self._gateway.setup.identity
+        real = self._gateway.pipeline.decisions.real_name(caller, Kind.TOOL, name)
+        return self._gateway.catalog.schema(real) if real is not None else None
 
 
 def _client(ctx: Context) -> str:

@@ -28,9 +28,11 @@ import anyio
 import anyio.to_thread
 
 from lg_gateway.processes.child_process import Reaper
+from lg_gateway.serving.logs import tell_start
 from lg_gateway.serving.reload import has_terminal
 from lg_gateway.serving.worker import WORKER, WorkerPlace
 from lg_policy.config.flags import ServeFlags
+from lg_policy.config.observing import LogSettings
 from lg_policy.errors import ConfigError
 from lg_policy.prefork.becoming import Order
 from lg_policy.prefork.spares import dismiss_spares, take_spare
@@ -61,9 +63,10 @@ class _Worker:
 class Workers:
     """The workers of one address."""
 
-    def __init__(self, flags: ServeFlags, count: int, *, authenticated: bool) -> None:
+    def __init__(self, flags: ServeFlags, count: int, log: LogSettings, *, authenticated: bool) -> None:
         """Listen. Raises `ConfigError` for an address that may not be served or is taken."""
         self._flags = flags
+        self._log = log
         self._authenticated = authenticated
         self._each = sys.platform == "linux"
         if self._each and flags.port:
@@ -82,7 +85,7 @@ class Workers:
         """Run until a signal arrives; return the exit status."""
         self._reaper.start()
         shown = f"[{self._flags.host}]" if ":" in self._flags.host else self._flags.host
-        print(f"listening on http://{shown}:{self._port}/mcp", file=sys.stderr, flush=True)
+        tell_start(f"listening on http://{shown}:{self._port}/mcp", self._log)
         try:
             async with anyio.create_task_group() as tasks:
                 for worker in self._workers:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -17,6 +19,7 @@ from lg_gateway.serving.store_access import StoreAccess
 from lg_gateway.store.interface import Tx
 from lg_policy.errors import Halted
 from tests.gateway.approvals.support_approvals import NO_HOLD, approve
+from tests.gateway.calls.support_fs import PATCH, fs_gateway
 from tests.gateway.commands.support_commands import run
 from tests.gateway.commands.terminals import gateway_on_terminal
 from tests.gateway.rig import ALLOW_ALL, call, gateway_of, journal, make_setup, records, server, text_of, until
@@ -130,6 +133,33 @@ async def test_a_call_that_runs_may_end_or_is_cut_off(tmp_path: Path, now: bool)
         if now:
             assert "may have taken effect" in text_of(answers[0])
             assert [record["outcome"] for record in records(gateway) if record["phase"] == "ended"] == ["cancelled"]
+
+
+async def test_a_preview_is_cut_off_too_and_nothing_was_done(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    root.mkdir()
+    (root / "note.txt").write_text("one\n")
+    answers: list[Any] = []
+    async with fs_gateway(tmp_path, root) as gateway:
+        await gateway.settled()
+        pid = gateway.upstreams["fs"].process_group()
+        assert pid is not None
+
+        async def change() -> None:
+            answers.append(await call(gateway, "fs__apply_patch", patch=PATCH))
+
+        os.killpg(pid, signal.SIGSTOP)  # it is still at its preview when all calls are stopped
+        try:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(change)
+                await until(lambda: any(record["phase"] == "begun" for record in records(gateway)))
+                await halt(gateway, now=True)
+        finally:
+            os.killpg(pid, signal.SIGCONT)
+        ended = [record["outcome"] for record in records(gateway) if record["phase"] == "ended"]
+    assert code_of(answers[0]) == "halted"
+    assert "nothing was done" in text_of(answers[0])
+    assert ended == ["cancelled", "refused"]
 
 
 async def test_a_gateway_on_the_same_postgresql_store_sees_the_halt(tmp_path: Path, postgres_url: str) -> None:

@@ -8,6 +8,9 @@ from typing import Any
 
 import pytest
 from mcp.client import Client
+from mcp.server.auth.middleware.auth_context import auth_context_var
+from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
+from mcp.server.auth.provider import AccessToken
 from mcp.shared.exceptions import MCPError
 
 from lg_gateway.serving.server import Frontend
@@ -120,3 +123,36 @@ def test_a_profile_that_cannot_be_meant_is_an_error(tmp_path: Path, text: str, s
     with pytest.raises(ConfigError) as caught:
         load_settings(config=tmp_path / "c.toml")
     assert said in json.dumps(caught.value.text())
+
+
+async def test_two_profiles_that_give_two_tools_one_name_keep_each_callers_schema_apart(tmp_path: Path) -> None:
+    both = "".join(
+        f'[gateway.profiles.{name}]\ntools = ["*"]\nrename = {{ {tool} = "say" }}\nidentities = ["token:{name}"]\n'
+        for name, tool in (("one", "a__echo"), ("two", "a__nap"))
+    )
+    async with gateway_of(tmp_path, both, server("a"), ALLOW_ALL) as gateway:
+        found = {}
+        schema = Frontend(gateway, identify=lambda _ctx: "").build().get_tool_input_schema
+        assert schema is not None
+        for name in ("one", "two"):
+            access = AccessToken(token="t", client_id="c", scopes=[], claims={"identity": f"token:{name}"})
+            known = auth_context_var.set(AuthenticatedUser(access))
+            found[name] = schema("say")
+            auth_context_var.reset(known)
+        assert schema("say") is None, "the user of this machine has no such tool"
+        assert found == {"one": gateway.catalog.schema("a__echo"), "two": gateway.catalog.schema("a__nap")}
+        assert found["one"] != found["two"]
+
+
+async def test_a_call_of_a_server_that_nobody_has_says_so_and_tells_nothing_of_a_hidden_one(tmp_path: Path) -> None:
+    deny = '[[gateway.rules]]\ntools = ["b__*"]\neffect = "deny"\n'
+    async with gateway_of(tmp_path, server("a"), server("b"), ALLOW_ALL, deny) as gateway:
+        said = []
+        for name in ("code__find", "b__echo", "a__none"):
+            with pytest.raises(MCPError) as refused:
+                await send(gateway, name, {})
+            said.append(refused.value.error.message)
+
+    assert "nothing of a server code is offered here" in said[0].replace('"', "")
+    assert said[1].replace("b__echo", "code__find").replace('"b"', '"code"') == said[0]
+    assert said[2] == "Unknown tool: a__none"

@@ -70,6 +70,25 @@ def test_init_leaves_out_a_file_that_cannot_be_changed_and_goes_on_with_the_othe
     assert (tmp_path / ".cursor" / "mcp.json").read_text() == bad
 
 
+def test_init_leaves_a_file_as_it_is_that_has_changed_since_it_was_shown(tmp_path: Path) -> None:
+    (tmp_path / "project").mkdir()
+    (tmp_path / ".claude.json").write_text("{}")
+    (tmp_path / ".cursor").mkdir()
+    (tmp_path / ".cursor" / "mcp.json").write_text('{"mcpServers": {}}')
+    program = os.path.join(os.path.dirname(sys.executable), "lg-gateway")
+    environment = program_environment() | {"HOME": str(tmp_path)}
+    with on_terminal(program, "init", "--root", str(tmp_path / "project"), env=environment) as screen:
+        screen.wait("let the gateway start these servers?")
+        (tmp_path / ".cursor" / "mcp.json").write_text('{"mcpServers": {"new": {"command": "x"}}}')
+        screen.type("y\r")
+        shown = screen.wait("Next:")
+        assert screen.end() == 1
+    assert "Cursor is left out" in shown
+    assert "has changed since it was shown" in shown
+    assert (tmp_path / ".cursor" / "mcp.json").read_text() == '{"mcpServers": {"new": {"command": "x"}}}'
+    assert "lg" in (tmp_path / ".claude.json").read_text()
+
+
 @BY_FORK
 @pytest.mark.anyio
 async def test_tools_lists_what_a_client_sees(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from lg_gateway.clients.settings_file import read_settings_text
 from lg_gateway.kept_rules.rules_file import RulesFile
+from lg_policy.config.settings import RuleSettings
 from lg_policy.errors import ConfigError
 
 ADD = """
@@ -34,7 +35,7 @@ def test_a_first_rule_makes_a_private_file_and_its_removal_leaves_it_empty(tmp_p
 
     assert file.path.read_text() == text
     assert file.path.stat().st_mode & 0o077 == 0
-    file.remove(0, rule("one"))
+    file.remove(0, RuleSettings.model_validate(rule("one")))
     assert file.path.read_text() == ""
 
 
@@ -59,9 +60,9 @@ def test_a_rule_that_is_another_by_now_is_not_taken_out(tmp_path: Path) -> None:
     file.add(rule("two"))
 
     with pytest.raises(ConfigError, match="changed meanwhile"):
-        file.remove(0, rule("two"))
+        file.remove(0, RuleSettings.model_validate(rule("two")))
     with pytest.raises(ConfigError, match="changed meanwhile"):
-        file.remove(2, rule("two"))
+        file.remove(2, RuleSettings.model_validate(rule("two")))
     assert len(file.rules()) == 2
 
 
@@ -82,3 +83,14 @@ def test_settings_that_are_nested_too_deep_to_be_read_are_named(tmp_path: Path) 
     path.write_text("a = " + "[" * 5_000)
     with pytest.raises(ConfigError, match="is not valid TOML"):
         read_settings_text(path)
+
+
+def test_a_rule_that_another_writer_has_changed_since_it_was_listed_stays(tmp_path: Path) -> None:
+    file = RulesFile(path=tmp_path / "config.toml")
+    file.add(rule("one"))
+    listed = RuleSettings.model_validate(file.rules()[0])
+    for text in (file.path.read_text().replace('"allow"', '"deny"'), file.path.read_text().replace("tools", "tolls")):
+        file.path.write_text(text)
+        with pytest.raises(ConfigError, match="changed meanwhile"):
+            file.remove(0, listed)
+        assert file.path.read_text() == text

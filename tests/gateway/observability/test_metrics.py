@@ -7,6 +7,7 @@ import re
 import socket
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, cast
 
@@ -19,6 +20,9 @@ from prometheus_client.metrics_core import Metric
 
 from lg_gateway.observability.call_counts import BOUNDS, Histogram, quantile
 from lg_gateway.observability.gateway_metrics import families
+from lg_gateway.observability.metrics_pages import MetricsPages
+from lg_gateway.observability.page_server import Page, PageServer
+from lg_gateway.observability.status_socket import FOLDER, SUFFIX
 from lg_gateway.serving.gateway import Gateway
 from lg_policy.metrics_text import Family, counter, gauge, merged, metrics_text
 from tests.gateway.commands.support_commands import run
@@ -206,3 +210,34 @@ async def test_a_gateway_without_metrics_loads_none_of_it(tmp_path: Path) -> Non
     )
     done = await anyio.run_process([sys.executable, "-c", script], check=False)
     assert done.stdout.decode().strip() == "[]", done.stderr.decode()
+
+
+NONSENSE = (b"{", b"[1]", b"{}x", b"[" * 100_000, b"\xff", b'[{"samples": 3}]', b'{"servers": [1]}', b"3", b'"a"')
+
+
+@pytest.mark.anyio
+async def test_a_worker_that_answers_nonsense_costs_its_own_metrics_and_no_status(tmp_path: Path) -> None:
+    def page_of(answer: bytes) -> Page:
+        async def page(_headers: object) -> tuple[str, bytes]:
+            return "application/json", answer
+
+        return page
+
+    folder = tmp_path / "s" / FOLDER
+    folder.mkdir(parents=True)
+    async with gateway_of(tmp_path, server("a"), ALLOW_ALL) as gateway, AsyncExitStack() as stack:
+        place = gateway.setup.store_place.path
+        pages = MetricsPages(
+            observed=gateway.observed(), ledger=gateway.ledger, store_file=place, folder=folder, worker="g.0"
+        )
+        for number, answer in enumerate(NONSENSE, 1):
+            listener = socket.socket(socket.AF_UNIX)
+            listener.bind(str(folder / f"g.{number}{SUFFIX}"))
+            listener.listen()
+            page = page_of(answer)
+            await stack.enter_async_context(PageServer({"/families": page, "/status": page}).serving(listener))
+        found = await pages.everything()
+        status = await anyio.to_thread.run_sync(lambda: run("status", "--state-dir", str(folder.parent)))
+    assert {sample.labels["worker"] for family in found for sample in family.samples} == {"0"}
+    assert status.returncode == 1
+    assert status.stderr.count("does not answer") == len(NONSENSE)

@@ -10,7 +10,7 @@ import argparse
 import os
 import sys
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -62,11 +62,13 @@ def run(args: argparse.Namespace) -> int:
         looked = textwrap.fill(f"Looked for those of {', '.join(sorted(USER))}.", LINE_WIDTH, break_on_hyphens=False)
         complain(f"No client's file was found.\n{looked}\n{NO_CLIENT}")
         return 1
-    found = [client for client in (_readable(installer, client) for client in found) if client.targets]
-    changes = [_shown(installer, client, target) for client in found for target in client.targets]
-    if not found:
+    planned = [(client, plan) for client in found for plan in _planned(installer, client)]
+    if not planned:
         return 1
-    if not any(changes):
+    for client, plan in planned:
+        _show(client, plan)
+    status = 0
+    if not any(plan.changes for _client, plan in planned):
         say("\nnothing to change: every client that was found has the gateway")
         if args.dry_run:
             return 0
@@ -78,8 +80,9 @@ def run(args: argparse.Namespace) -> int:
         say("nothing was changed")
         return 1
     else:
-        _install(installer, found)
-    status = _try(args)
+        status = _install(installer, planned)
+    status = _try(args) or status
+    found = [client for client in found if any(client is other for other, _plan in planned)]
     clients = " and ".join(client.row.title for client in found)
     back = "; ".join(f"lg-gateway install {client.name} --remove" for client in found)
     say("\n" + STEPS.format(clients=clients, back=back))
@@ -103,49 +106,56 @@ def _clients(args: argparse.Namespace) -> Iterator[FoundClient]:
             complain(f"{row.title}: it has a folder here, and no file yet")
 
 
-def _readable(installer: Installer, client: FoundClient) -> FoundClient:
-    """Return a client without the files that cannot be changed, and say why those are left out."""
-    kept = []
+def _planned(installer: Installer, client: FoundClient) -> Iterator[InstallPlan]:
+    """Yield what would be done with each file of a client, and say why a file is left out."""
     for target in client.targets:
         try:
-            _plan(installer, client, target)
+            yield _plan(installer, client, target)
         except ConfigError as error:
             complain(f"{client.row.title} is left out: {exit_text(error)}")
-        else:
-            kept.append(target)
-    return replace(client, targets=tuple(kept))
 
 
 def _plan(installer: Installer, client: FoundClient, target: InstallTarget) -> InstallPlan:
     return installer.plan(target, client.launches, move=client.name not in NOT_MOVED)
 
 
-def _shown(installer: Installer, client: FoundClient, target: InstallTarget) -> bool:
-    """Show what would be done with one file; return whether that is anything."""
-    plan = _plan(installer, client, target)
-    say(f"\n{client.row.title}: {word(target.path)}")
+def _show(client: FoundClient, plan: InstallPlan) -> None:
+    """Show what would be done with one file."""
+    say(f"\n{client.row.title}: {word(plan.target.path)}")
     if not plan.changes:
         say("  has the gateway already")
-        return False
+        return
     for launch in client.launches:
         say(f"  + {launch.name:<20} {described(launch.plain())}")
     if plan.moved is not None and plan.moved.entries:
         say("moved behind the gateway, into your settings; --remove puts them back:")
         report(plan.moved)
-    return True
 
 
-def _install(installer: Installer, found: list[FoundClient]) -> None:
-    """Do it, one file after the other: what one brings into the settings the next finds there."""
-    for client in found:
-        for target in client.targets:
-            plan = _plan(installer, client, target)
-            if not plan.changes:
-                continue
+def _install(installer: Installer, planned: Sequence[tuple[FoundClient, InstallPlan]]) -> int:
+    """Do what was shown, one file after the other; return the exit status.
+
+    What one file brings into the settings the next finds there. A file that is no longer what it was when it was shown
+    stays as it is.
+    """
+    status = 0
+    for client, shown in planned:
+        if not shown.changes:
+            continue
+        try:
+            plan = _plan(installer, client, shown.target)
+            if plan.current != shown.current:
+                why = f"{shown.target.path} has changed since it was shown"
+                raise ConfigError(why, hint="run `lg-gateway init` again")
             installer.install(plan)
-            say(f"{client.row.title}: done; the file as it was: {word(_backup(installer, plan))}")
-            if plan.moved is not None:
-                ask_for(plan.moved, Values(environ=os.environ))
+        except ConfigError as error:
+            complain(f"{client.row.title} is left out: {exit_text(error)}")
+            status = 1
+            continue
+        say(f"{client.row.title}: done; the file as it was: {word(_backup(installer, plan))}")
+        if plan.moved is not None:
+            ask_for(plan.moved, Values(environ=os.environ))
+    return status
 
 
 def _backup(installer: Installer, plan: InstallPlan) -> str:

@@ -16,6 +16,11 @@ from lg_policy.config.flags import common_flags
 from lg_policy.printing import visible
 from lg_policy.state import find_states, state_home
 
+KEYS = {"pid", "transport", "started", "identity", "version", "store", "halted", "servers"}
+SERVER_KEYS = {
+    "name", "state", "protocol", "tools", "held_back", "restarts", "calls", "p50_ms", "p95_ms", "error", "last_error",
+    "last_failed_call",
+}  # fmt: skip
 HEADINGS = ("SERVER", "STATE", "PROTOCOL", "TOOLS", "RESTARTS", "OK", "ERROR", "REFUSED", "P50", "P95")
 
 
@@ -43,12 +48,21 @@ def _folders(args: argparse.Namespace) -> list[Path]:
 def _asked(folder: Path) -> Iterator[dict[str, Any]]:
     forget_ended(folder)
     for path in sorted(folder.glob(f"*{SUFFIX}")):
-        text = ask(path)
-        status = json.loads(text) if text else None
-        if isinstance(status, dict):
+        status = _status(ask(path))
+        if status is not None:
             yield status
         else:
             complain(f"{word(path)} does not answer")
+
+
+def _status(text: bytes | None) -> dict[str, Any] | None:
+    """Return what a gateway answered; `None` where that is no status, such as of another version."""
+    try:
+        status: Any = json.loads(text or b"null")
+        known = status.keys() >= KEYS and {"kind", "ok", "error"} <= status["store"].keys()
+        return status if known and all(server.keys() >= SERVER_KEYS for server in status["servers"]) else None
+    except (ValueError, RecursionError, TypeError, AttributeError):
+        return None
 
 
 def _is_well(status: dict[str, Any]) -> bool:

@@ -215,14 +215,13 @@ def _remove(stores: Stores, args: argparse.Namespace) -> int:
             f"rule {rule.number} is written in {word(rule.place)}, not in your settings file",
             hint="whoever keeps that file changes it there",
         )
-    written = file.rules()[rule.index]
     if rule.settings.effect != "allow":
         with Terminal() as terminal:
             terminal.show(f"\n{_line(rule)}\n")
             if terminal.line("Without it more is allowed. Take it out? [y]es: ").lower() not in ("y", "yes"):
                 complain("nothing was changed")
                 return 1
-    file.remove(rule.index, written)
+    written = file.remove(rule.index, rule.settings)
     _record(stores, REMOVED, written)
     say(f"taken out of {word(file.path)}: {_line(rule).strip()}")
     return 0

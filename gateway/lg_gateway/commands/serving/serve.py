@@ -13,6 +13,7 @@ import anyio
 
 from lg_gateway.commands.serving.ending import ending_in_order
 from lg_gateway.commands.terminal.output import complain, word
+from lg_gateway.serving.logs import tell_start
 from lg_gateway.serving.running import prepare_from, running_gateway, settings_from
 from lg_policy.config.flags import ServeFlags, serve_flags, tell_terminal
 from lg_policy.errors import ConfigError
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from lg_gateway.serving.gateway import Gateway
     from lg_gateway.serving.setup import GatewaySetup
     from lg_gateway.serving.worker import WorkerPlace
+    from lg_policy.config.observing import LogSettings
 
 MAX_WORKERS = 64
 
@@ -45,11 +47,12 @@ def run(args: argparse.Namespace) -> int:
 
         check_login(setup, flags.host, login=login)
         if not login and place is None:
-            complain(f"no login: every program on this machine can call tools as {word(setup.identity)}")
+            told = f"no login: every program on this machine can call tools as {word(setup.identity)}"
+            tell_start(told, setup.settings.log)
     if args.console and (flags.transport != "http" or args.workers != 1 or place is not None):
         raise ConfigError("--console needs --transport http, and one worker")
     if args.workers != 1 and place is None:
-        return _with_workers(args.workers, flags, login=login)
+        return _with_workers(args.workers, flags, setup.settings.log, login=login)
 
     with ending_in_order(setup.settings.gateway.tracing.otlp_endpoint is not None):
         anyio.run(_serve, args, setup, flags, place, login)
@@ -81,6 +84,8 @@ async def _serve(
             session=gateway.session if flags.transport == "stdio" else "",
         )
         sockets = place.sockets() if place is not None else []
+        if not sockets and not args.console and flags.transport == "http":
+            sockets = [_listening(gateway, flags, authenticated=front.authenticated)[0]]
 
         def close() -> None:
             console.close()
@@ -120,11 +125,8 @@ async def _console(
         return
     from lg_gateway.console.address import address_known
     from lg_gateway.console.mounting import mounted
-    from lg_policy.wire.serving import listen, shown_address
 
-    listener = listen(flags, authenticated=authenticated)
-    address = shown_address(flags.host, listener)
-    print(f"listening on {address}/mcp", file=sys.stderr, flush=True)
+    listener, address = _listening(gateway, flags, authenticated=authenticated)
     found = mounted(gateway)
     with address_known(gateway.setup.state.path, address):
         if sys.stderr.isatty():
@@ -132,6 +134,16 @@ async def _console(
         else:
             complain(f"console: {address}/ (`lg-gateway console` shows a link that logs you in)")
         yield _ServedBeside(routes=found.routes, sockets=[listener], close=found.console.streams.close)
+
+
+def _listening(gateway: Gateway, flags: ServeFlags, *, authenticated: bool) -> tuple[socket.socket, str]:
+    """Listen, and tell the address, which is returned beside the socket."""
+    from lg_policy.wire.serving import listen, shown_address
+
+    listener = listen(flags, authenticated=authenticated)
+    address = shown_address(flags.host, listener)
+    tell_start(f"listening on {address}/mcp", gateway.setup.settings.log)
+    return listener, address
 
 
 def _before_login(app: ASGIApp, gateway: Gateway, place: WorkerPlace | None) -> ASGIApp:
@@ -142,7 +154,7 @@ def _before_login(app: ASGIApp, gateway: Gateway, place: WorkerPlace | None) -> 
     return place.routing(gate) if place is not None else gate
 
 
-def _with_workers(count: int, flags: ServeFlags, *, login: bool) -> int:
+def _with_workers(count: int, flags: ServeFlags, log: LogSettings, *, login: bool) -> int:
     from lg_gateway.serving.workers import Workers
 
     if flags.transport != "http" or not 1 <= count <= MAX_WORKERS or sys.platform == "win32":
@@ -150,7 +162,7 @@ def _with_workers(count: int, flags: ServeFlags, *, login: bool) -> int:
             f"--workers {count} cannot be served",
             hint=f"1 to {MAX_WORKERS} workers, with --transport http, and not on Windows",
         )
-    return anyio.run(Workers(flags, count, authenticated=login).run)
+    return anyio.run(Workers(flags, count, log, authenticated=login).run)
 
 
 def _front(gateway: Gateway, flags: ServeFlags, *, login: bool) -> Authentication:
