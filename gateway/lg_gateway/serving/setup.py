@@ -227,6 +227,7 @@ def _load(flags: CommonFlags, root: Path | None, environ: Mapping[str, str]) -> 
         profile=flags.profile,
         config=flags.config,
         effective=flags.effective_config,
+        overrides={"gateway": {"profile": flags.tools}} if flags.tools is not None else None,
         extra=(layer,) if layer is not None else (),
         environ=environ,
     )

@@ -26,6 +26,8 @@ class CommonFlags:
     effective_config: Path | None
     allow_broad_root: bool
     log_level: str
+    tools: str | None = None
+    """The profile of tools for every caller, of a gateway."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,6 +107,7 @@ def common_flags(args: argparse.Namespace) -> CommonFlags:
         effective_config=args.effective_config,
         allow_broad_root=args.allow_broad_root,
         log_level=args.log_level,
+        tools=getattr(args, "tools", None),
     )
 
 

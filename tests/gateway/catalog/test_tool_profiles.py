@@ -14,10 +14,11 @@ from mcp.server.auth.provider import AccessToken
 from mcp.shared.exceptions import MCPError
 
 from lg_gateway.serving.server import Frontend
+from lg_gateway.serving.setup import prepare
 from lg_policy.config.loading import load_settings
 from lg_policy.errors import ConfigError
 from lg_policy.wire.call_metadata import EFFECT
-from tests.gateway.rig import ALLOW_ALL, gateway_of, records, send, server, text_of
+from tests.gateway.rig import ALLOW_ALL, flags, gateway_of, records, send, server, text_of, write_config
 
 pytestmark = pytest.mark.anyio
 
@@ -156,3 +157,13 @@ async def test_a_call_of_a_server_that_nobody_has_says_so_and_tells_nothing_of_a
     assert "nothing of a server code is offered here" in said[0].replace('"', "")
     assert said[1].replace("b__echo", "code__find").replace('"b"', '"code"') == said[0]
     assert said[2] == "Unknown tool: a__none"
+
+
+async def test_a_flag_chooses_the_set_of_this_gateway_and_an_unknown_one_is_named(tmp_path: Path) -> None:
+    config = write_config(tmp_path, server("a"), REVIEW)
+    chosen = prepare(flags(config=config, tools="review"), mcp_json=None)
+
+    assert chosen.settings.gateway.profile == "review"
+    assert prepare(flags(config=config), mcp_json=None).settings.gateway.profile == ""
+    with pytest.raises(ConfigError, match=r"gateway\.profiles has review"):
+        prepare(flags(config=config, tools="none"), mcp_json=None)

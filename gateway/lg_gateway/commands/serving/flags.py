@@ -19,6 +19,11 @@ def _serve(parser: Parser) -> None:
         help="over HTTP, let every program on this machine call as you, without a token",
     )
     parser.add_argument(
+        "--tools",
+        metavar="PROFILE",
+        help="show every caller only the tools of this profile of yours, [gateway.profiles.PROFILE]",
+    )
+    parser.add_argument(
         "--workers",
         type=int,
         default=1,
