@@ -1,7 +1,7 @@
-"""Run the tasks of `work/` and print what each took: `python -m eval.work_run [--model PROVIDER:NAME]`.
+"""Run the tasks of `work/` and print what each took: `lg-orch eval`, or `python -m eval.work_run`.
 
 Without `--model` a script says the reference solution, so that versions can be compared by the tokens and requests that
-they need for the same work. `--record DIR` keeps a real model's traffic, `--replay DIR` answers from it. `--store NAME`
+they need for the same work. `--record DIR` keeps the model's traffic, `--replay DIR` answers from it. `--store NAME`
 keeps the results in `results/`; those of the same model are printed beside new ones.
 """
 
@@ -9,26 +9,34 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import importlib.util
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from eval.work_tasks import REMOVED, WorkTask, judge, load_all, verify, write
+from lg_orch.commands.setup_commands import evaluation_flags
+from lg_orch.llm.providers import PROVIDERS
 from lg_orch.testing import Cassette, Scripted, ScriptedModel, calls, text
+from lg_policy.errors import ConfigError, UsageError
+from lg_policy.printing import quote
 from lg_policy.version import __version__
 
 RESULTS = Path(__file__).parent / "results"
 TIMEOUT_S = 900
 ROUTE = {"intent": "code_change", "lane": "interactive", "rationale": "the solution is known"}
 PLAN = {"steps": [{"id": "s1", "description": "do it", "tools": []}], "acceptance": [], "verification": []}
+LOOPBACK = "http://127.0.0.1:"
+"""A server of this machine, which asks for no key: a script, or a recording."""
 SCRIPT = "script"
 """The name of the model that says the reference solutions."""
 
@@ -44,44 +52,55 @@ class Row:
     cost: float | None
     wall: float
     wrong: tuple[str, ...] = ()
+    changed: int = 0
+    """Requests that a recording does not have as they are: they were answered in the order of the recording."""
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run, print, return the exit status: 1 where a task is not solved."""
-    args = _arguments(argv)
-    tasks = [task for task in load_all() if not args.task or task.id in args.task]
-    if not tasks:
-        print("there is no such task", file=sys.stderr)
+    """Read the command line and run. Returns the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m eval.work_run", description=__doc__)
+    evaluation_flags(parser)
+    try:
+        return evaluate(parser.parse_args(argv))
+    except (ConfigError, UsageError) as error:
+        print(error.text(), file=sys.stderr)
         return 2
+
+
+def evaluate(args: argparse.Namespace) -> int:
+    """Run, print, return the exit status: 1 where a task is not solved. Raises `ConfigError`, `UsageError`."""
+    _check(args)
+    known = {task.id: task for task in load_all()}
+    if unknown := [name for name in args.task if name not in known]:
+        raise UsageError(f"there is no task {quote(unknown[0], limit=80)}", hint=f"tasks are {', '.join(known)}")
+    tasks = [known[name] for name in args.task or known]
     if args.verify:
         wrong = {task.id: verify(task) for task in tasks}
         print("\n".join(f"{name}: {'; '.join(said) or 'right'}" for name, said in wrong.items()))
         return 1 if any(wrong.values()) else 0
     model = args.model or SCRIPT
-    rows = [run(task, args) for task in tasks]
-    print(table(rows, earlier(model)))
+    rows = []
+    for number, task in enumerate(tasks, 1):
+        print(f"{number} of {len(tasks)}: {task.id} ({task.kind})", file=sys.stderr, flush=True)
+        rows.append(run(task, args))
+    results = {"name": args.store or "now", "version": __version__, "model": model,
+               "rows": [asdict(row) for row in rows]}  # fmt: skip
+    print(json.dumps(results, indent=1) if args.json else table(rows, earlier(model)))
     if args.store:
         RESULTS.mkdir(exist_ok=True)
-        kept = {"name": args.store, "version": __version__, "model": model, "rows": [asdict(row) for row in rows]}
-        (RESULTS / f"{args.store}.json").write_text(json.dumps(kept, indent=1) + "\n")
+        (RESULTS / f"{args.store}.json").write_text(json.dumps(results, indent=1) + "\n")
     return 0 if all(row.solved for row in rows) else 1
 
 
-def _arguments(argv: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m eval.work_run", description=__doc__)
-    parser.add_argument("--task", action="append", default=[], metavar="ID", help="only this task; repeatable")
-    parser.add_argument("--model", metavar="PROVIDER:NAME", help="a real model; its key in the environment")
-    parser.add_argument("--base-url", help="the address of the model's server; needed for --record")
-    parser.add_argument("--record", type=Path, metavar="DIR", help="keep the model's traffic, one file for each task")
-    parser.add_argument("--replay", type=Path, metavar="DIR", help="answer from recorded traffic")
-    parser.add_argument("--store", metavar="NAME", help="keep the results as results/NAME.json")
-    parser.add_argument("--verify", action="store_true", help="only try the hidden checks on known solutions")
-    args = parser.parse_args(argv)
-    if (args.record or args.replay) and not args.model:
-        parser.error("--record and --replay need --model")
-    if args.record and not args.base_url:
-        parser.error("--record needs --base-url")
-    return args
+def _check(args: argparse.Namespace) -> None:
+    if args.record and args.model and not args.base_url:
+        raise UsageError("--record needs the address to record from", hint="name it with --base-url")
+    if args.store and re.fullmatch(r"[\w.-]{1,64}", args.store) is None:
+        raise UsageError(f"--store {quote(args.store, limit=80)} is not the name of a file",
+                         hint="use letters, digits, dots and dashes")  # fmt: skip
+    if importlib.util.find_spec("pytest") is None:
+        raise ConfigError("the hidden checks need pytest, which is not installed beside lg-orch",
+                          hint=f"{sys.executable} -m pip install pytest")  # fmt: skip
 
 
 def run(task: WorkTask, args: argparse.Namespace) -> Row:
@@ -90,7 +109,8 @@ def run(task: WorkTask, args: argparse.Namespace) -> Row:
         home = Path(scratch)
         root = home / "project"
         write(task, root, "project")
-        with _served(task, args) as base_url:
+        changed: list[str] = []
+        with _served(task, args, changed) as base_url:
             begun = time.monotonic()
             events, problem = _run(task, root, home, args.model, base_url)
             wall = time.monotonic() - begun
@@ -102,23 +122,28 @@ def run(task: WorkTask, args: argparse.Namespace) -> Row:
     cost = round(float(usage.get("cost_usd") or 0.0), 4) if priced and asked else None
     return Row(
         task=task.id, solved=not wrong, tokens=int(usage.get("tokens") or 0), requests=asked, cost=cost,
-        wall=round(wall, 1), wrong=tuple(wrong),
+        wall=round(wall, 1), wrong=tuple(wrong), changed=len(changed),
     )  # fmt: skip
 
 
 @contextmanager
-def _served(task: WorkTask, args: argparse.Namespace) -> Iterator[str | None]:
+def _served(task: WorkTask, args: argparse.Namespace, changed: list[str]) -> Iterator[str | None]:
     """The address of the model, where it is not the provider's own."""
-    folder = args.record or args.replay
-    if args.model is None:
-        with ScriptedModel(KnowsTheSolution(task)) as model:
-            yield model.base_url
-    elif folder is not None:
-        folder.mkdir(parents=True, exist_ok=True)
-        with Cassette(folder / f"{task.id}.jsonl", upstream=args.base_url if args.record else None) as cassette:
+    path = (args.record or args.replay or RESULTS) / f"{task.id}.jsonl"
+    if args.replay:
+        if not path.is_file():
+            raise ConfigError(f"there is no recording {quote(str(path))}", hint="--record DIR makes one")
+        with Cassette(path, lenient=True, changed=changed) as cassette:
             yield cassette.base_url
-    else:
-        yield args.base_url
+        return
+    with ExitStack() as stack:
+        script = ScriptedModel(KnowsTheSolution(task)) if args.model is None else None
+        address = stack.enter_context(script).base_url if script is not None else args.base_url
+        if args.record:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            by = f"lg-orch {__version__}, {args.model or SCRIPT}"
+            address = stack.enter_context(Cassette(path, upstream=address, by=by)).base_url
+        yield address
 
 
 class KnowsTheSolution:
@@ -161,7 +186,8 @@ def _run(
         f'[exec]\nenvironment = "{sys.prefix}"\n[models.default]\nprovider = "{provider}"\nmodel = "{name}"\n{address}'
     )
     kept = {key: value for key, value in os.environ.items() if not key.startswith(("LG_", "XDG_"))}
-    kept |= {} if model else {"OPENAI_API_KEY": "none"}
+    if base_url is not None and base_url.startswith(LOOPBACK):
+        kept |= {key: "none" for known in PROVIDERS.values() for key in known.key_names if not kept.get(key)}
     places = {f"XDG_{key}_HOME": str(home / key.lower()) for key in ("STATE", "CONFIG", "DATA")}
     argv = [sys.executable, "-P", "-m", "lg_orch", "run", task.request, "--yes", "--json", "--config", str(settings)]
     try:
@@ -203,6 +229,9 @@ def table(rows: list[Row], stored: list[dict[str, Any]]) -> str:
     cost = f"${sum(costs):.4f}" if costs else "-"
     wall = f"{sum(row.wall for row in rows):.1f}"
     lines.append(f"| {' | '.join(['all', solved, *sums, _sum([asdict(row) for row in rows])])} | {cost} | {wall} |")
+    if changed := sum(row.changed for row in rows):
+        lines.append(f"\n{changed} of {sum(row.requests for row in rows)} requests are not as they were recorded:"
+                     " they were answered in the order of the recording.")  # fmt: skip
     return "\n".join(lines)
 
 

@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 from eval import work_tasks
-from eval.work_run import KnowsTheSolution, Row, reference, table
+from eval.work_run import RESULTS, KnowsTheSolution, Row, reference, table
+from eval.work_run import earlier as stored_results
 from eval.work_tasks import judge, load, load_all, verify, write
+
+from lg_orch.cli import main
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -73,6 +76,42 @@ def test_the_script_sorts_and_plans_where_no_tools_are_offered_and_says_its_solu
     asked = {"messages": [{"role": "system", "content": 'one of "lane"'}]}
     assert json.loads(model(asked).content or "")["lane"] == "interactive"
     assert model(asked | {"tools": [{}]}).calls
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--task", "no-such"], "tasks are atomic"),
+        (["--store", "../results"], "not the name of a file"),
+        (["--tasks", "/nowhere/eval"], "clone the repository"),
+        (["--model", "nonsense"], "PROVIDER:NAME"),
+        (["--model", "openai:x", "--record", "somewhere"], "--base-url"),
+        (["--task", "split", "--replay", "nowhere"], "--record DIR makes one"),
+    ],
+)
+def test_the_command_says_what_is_wrong_before_it_runs_anything(
+    words: list[str], says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["eval", *words]) == 2
+    assert says in capsys.readouterr().err
+
+
+def test_the_command_reaches_the_tasks_of_its_clone_from_any_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "eval").mkdir()
+    (tmp_path / "eval" / "work_run.py").write_text("raise SystemExit('the code of a repository was run')\n")
+    monkeypatch.chdir(tmp_path)
+    assert main(["eval", "--verify", "--task", "split"]) == 0
+    assert capsys.readouterr().out == "split: right\n"
+
+
+def test_the_stored_results_and_recordings_cover_every_task() -> None:
+    for results in stored_results("script"):
+        assert {row["task"] for row in results["rows"]} == {task.id for task in load_all()}, results["name"]
+        assert all(row["solved"] for row in results["rows"]), results["name"]
+    recorded = {path.stem for path in (RESULTS.parent / "cassettes" / "script").glob("*.jsonl")}
+    assert recorded == {task.id for task in load_all()}
 
 
 def test_the_table_shows_earlier_results_beside_new_ones_and_what_is_wrong() -> None:

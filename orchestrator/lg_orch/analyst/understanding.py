@@ -92,12 +92,25 @@ _RULES: tuple[tuple[Kind, str, tuple[str, ...]], ...] = (
     )),
 )  # fmt: skip
 _CHANGE = (
-    r"(?:add|apply|bump|change|clean up|convert|create|debug|delete|design|document|edit|extend|fix|format|generate"
+    r"(?:add|allow|apply|bring|bump|change|clean up|convert|create|debug|delete|design|document|drop|edit|ensure"
+    r"|extend|fix|format|generate|get rid of"
     r"|implement|improve|insert|introduce|make|migrate|modify|move|optimi[sz]e|patch|polish|port|refactor|remove|rename"
-    r"|repair|replace|restructure|rewrite|simplify|solve|speed up|split|translate|update|upgrade|write)"
+    r"|repair|replace|restructure|reword|rewrite|simplify|solve|speed up|split|support|switch|translate|turn|update"
+    r"|upgrade|write)"
 )
 _POLITE = r"(?:please |now |then |(?:can|could|would|will) you |i want you to |let's |help me (?:to )?|try to )*"
 _DOING = re.compile(rf"^{_POLITE}{_CHANGE}\b|(?:\band|\bthen|,) (?:then )?{_CHANGE} \w")
+_CLAUSE = re.compile(r"(?<=[.!?:;]) +")
+_ASKING = re.compile(
+    r"\?|^(?:please |now |so |and |then |can you |could you )*(?:i (?:want|need|would like)|what|which|how|where|who|when|is|are|does|do|did|was"
+    r"|were|has|have|list|show|tell|give|find|locate|name|count|run|execute|check|summar\w+|describe|analy[sz]e|explore"
+    r"|report|explain)\b",
+    re.IGNORECASE,
+)
+_FEW_WORDS = 5
+"""A request of so few words may be the name of what is wanted, as "entry points" is."""
+_SAYS_SOMETHING = re.compile(r"\b(?:is|are|was|were|has|have|must|should)\b", re.IGNORECASE)
+_PATH = re.compile(r"\S*/\S*")
 _THINKING = re.compile(
     rf"\bwhy\b|\bexplain (?!{_PROJECT}\s*[.!]*$)|\bhow (?:does|do|would|should|could|can)\b"
     r"|\bshould (?:we|i)\b|\breview\b|\bcompare\b|\bsuggest|\brecommend|\bbugs?\b|\bvulnerab|\bbest way\b|\bwhat if\b"
@@ -109,7 +122,15 @@ _COMPILED = tuple(
 
 def orders_a_change(request: str) -> bool:
     """Tell whether the wording orders something to be done, rather than asking about it."""
-    return _DOING.search(" ".join(request[:2_000].split()).lower()) is not None
+    text = " ".join(request[:2_000].split()).lower()
+    return any(_DOING.search(clause) for clause in (text, *_CLAUSE.split(text)))
+
+
+def _names_a_section(text: str) -> bool:
+    """Tell whether a word such as `documentation` is what is asked for, and not only mentioned in a statement."""
+    if _ASKING.search(text) is not None:
+        return True
+    return len(text.split()) <= _FEW_WORDS and not _SAYS_SOMETHING.search(text)
 
 
 def understand(request: str) -> UnderstoodRequest:
@@ -119,11 +140,14 @@ def understand(request: str) -> UnderstoodRequest:
     """
     text = " ".join(request[:2_000].split())
     lowered = text.lower()
-    if _DOING.search(lowered):
+    if orders_a_change(text):
         return UnderstoodRequest(kind="model")
+    sections_count, pathless = _names_a_section(text), _PATH.sub(" ", text)
     thinking = _THINKING.search(lowered) is not None
     for kind, section, pattern in _COMPILED:
-        found = pattern.search(text)
+        found = pattern.search(pathless if kind == "summary" else text)
+        if kind == "summary" and not sections_count:
+            continue
         # "How do I run the tests" is a question of facts, although most questions with "how" are not.
         if found is not None and (not thinking or kind == "check" or section == "tests"):
             if kind == "where" and (words := _description(text)):

@@ -71,7 +71,7 @@ def models_usable(models: ModelsSettings) -> Iterator[Finding]:
     try:
         choose_backend(models)
     except LgError as error:
-        yield False, f"model: {error.text()}"
+        yield False, f"model: {error.message} ({error.hint})"
         return
     from lg_orch.llm.candidates import candidates
     from lg_orch.llm.wire.clients import Clients

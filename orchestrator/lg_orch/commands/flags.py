@@ -6,6 +6,7 @@ from argparse import ArgumentTypeError
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lg_orch.commands.setup_commands import SETUP_COMMANDS
 from lg_policy.command_line.commands import Command
 
 if TYPE_CHECKING:
@@ -331,6 +332,7 @@ COMMANDS = (
         flags=_add_gateway,
         example="doctor",
     ),
+    *SETUP_COMMANDS,
     Command(
         name="cancel",
         help="end a run of a run service",

@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
 from lg_policy import printing
 from lg_policy.printing import one_line
 
-__all__ = ["code_span", "many", "one_line", "quoted", "sentence", "stopped_text", "visible"]
+if TYPE_CHECKING:
+    from lg_policy.errors import LgError
+
+__all__ = ["code_span", "in_words", "many", "one_line", "quoted", "sentence", "stopped_text", "visible"]
 
 
 def visible(text: str) -> str:
     """Return `text` with what does not show as itself written as `\\u{…}`; lines and tabs stay."""
     return printing.visible(text, keep="\n\t")
+
+
+def in_words(error: LgError) -> str:
+    """Return a refusal as a person at a terminal reads it: what happened and what to do, without its code."""
+    listed = "".join(f"\n    {visible(detail)}" for detail in error.details)
+    hint = f"\n  {visible(error.hint)}" if error.hint else ""
+    return f"{visible(error.message)}{':' if listed else ''}{listed}{hint}"
 
 
 def many(count: int, noun: str) -> str:

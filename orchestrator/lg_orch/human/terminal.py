@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TextIO, TypeVar
 
 import anyio
 
-from lg_orch.contracts.text import visible
+from lg_orch.contracts.text import in_words, visible
 from lg_orch.human.approvals import Decision, HumanAnswer, Question
 from lg_orch.human.drafts import read_draft, write_draft
 from lg_orch.human.forms import check, typed
@@ -171,7 +171,7 @@ class Terminal:
         try:
             edited = read_draft(self._drafts)
         except InvalidArguments as error:
-            self._say(f"lg-orch: {visible(error.text())}")
+            self._say(f"lg-orch: {in_words(error)}")
             return None
         if edited == dict(question.arguments):
             self._say("Nothing was changed.")

@@ -7,7 +7,8 @@
 
 A request is found again by its path and body, in which times, decimals and addresses count for nothing; equal requests
 are answered in the order in which they were recorded. One that was not recorded is answered with status 424 and is an
-error: leaving the block raises `Miss`. Headers are not kept, so no key is; known secrets in bodies are masked.
+error: leaving the block raises `Miss`. A `lenient` cassette gives it the next answer that was recorded for a request of
+its kind, with tools or without, and notes it in `changed`: so a recording can be tried with newer prompts. Headers are not kept, so no key is; known secrets in bodies are masked.
 
 Not covered: secrets of unknown shapes that a prompt or an answer holds; look at a cassette before you share it.
 """
@@ -66,11 +67,15 @@ class Cassette:
     base_url: str = ""
     misses: list[str] = field(default_factory=list)
     """Paths and ends of requests that were not recorded."""
+    lenient: bool = False
+    changed: list[str] = field(default_factory=list)
+    """Those that a lenient cassette answered nevertheless."""
 
     def __enter__(self) -> Self:
         self._lock = threading.Lock()
         self._masker = Masker(b"cassette", [*api_keys(os.environ)])
         self._answers: dict[str, list[Recorded]] = defaultdict(list)
+        self._order: list[tuple[bool, Recorded]] = []
         if self.upstream is None:
             self._load()
         else:
@@ -97,11 +102,25 @@ class Cassette:
         with self._lock:
             known = self._answers.get(key)
             if known:
-                return known.pop(0) if len(known) > 1 else known[0]
+                found = known.pop(0) if len(known) > 1 else known[0]
+                self._order = [entry for entry in self._order if entry[1] is not found]
+                return found
+            if self.lenient and (following := self._next(body)) is not None:
+                self.changed.append(path)
+                return following
             text = body.decode("utf-8", "replace")
             self.misses.append(f"{path} …{text[-300:]}")
         error = {"error": {"message": f"{self.path.name} has no answer to this request", "type": "cassette_miss"}}
         return Recorded(status=MISS_STATUS, content_type="application/json", body=json.dumps(error))
+
+    def _next(self, body: bytes) -> Recorded | None:
+        """The first answer that is left for a request of this kind."""
+        kind = _offers_tools(body)
+        for entry in self._order:
+            if entry[0] == kind:
+                self._order.remove(entry)
+                return entry[1]
+        return None
 
     def _record(self, key: str, path: str, body: bytes, headers: dict[str, str]) -> Recorded:
         passed = {name: value for name, value in headers.items() if name.lower() in _PASSED}
@@ -112,7 +131,7 @@ class Cassette:
         except urllib.error.HTTPError as error:
             status, content_type, data = error.code, error.headers.get("content-type", ""), error.read()
         kept = Recorded(status=status, content_type=content_type, body=self._masker.mask(data.decode()))
-        line = {"key": key, "model": _model(body), "status": status, "content_type": content_type, "body": kept.body}
+        line = {"key": key, "model": _model(body), "tools": _offers_tools(body), "status": status, "content_type": content_type, "body": kept.body}
         with self._lock, self.path.open("a") as file:
             file.write(json.dumps(line) + "\n")
         return kept
@@ -124,6 +143,7 @@ class Cassette:
         for record in map(json.loads, lines):
             answer = Recorded(status=record["status"], content_type=record["content_type"], body=record["body"])
             self._answers[record["key"]].append(answer)
+            self._order.append((record.get("tools", True), answer))
 
 
 def key_of(path: str, body: str) -> str:
@@ -136,11 +156,19 @@ def key_of(path: str, body: str) -> str:
 
 
 def _model(body: bytes) -> str:
+    return str(_fields(body).get("model", ""))
+
+
+def _offers_tools(body: bytes) -> bool:
+    return bool(_fields(body).get("tools"))
+
+
+def _fields(body: bytes) -> dict[str, Any]:
     try:
         found: Any = json.loads(body)
     except ValueError:
-        return ""
-    return str(found.get("model", "")) if isinstance(found, dict) else ""
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _handler(cassette: Cassette) -> type[BaseHTTPRequestHandler]:

@@ -107,3 +107,23 @@ def test_a_request_for_a_model_plans_nothing_and_answers_only_that() -> None:
     answer = backend.answer("fix it", plan, context, (), None)
     assert "needs a language model" in answer.text_markdown
     assert answer.statements == ()
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        "docs/usage.md is out of date: bring its table of options in line with the program's.",
+        "Settings may have a section per server. Old files must still work. Update docs/settings.md.",
+        "The licence header of cli.py names the wrong year.",
+        "Our dependencies are too old",
+        "The workflow for releases must also upload the wheel.",
+        "docs/usage.md is wrong",
+    ],
+)
+def test_a_statement_that_mentions_a_section_is_no_question_about_it(request_: str) -> None:
+    assert understand(request_).kind in {"model", "unknown"}
+
+
+@pytest.mark.parametrize("request_", ["entry points", "I would like the list of dependencies", "documentation?"])
+def test_the_name_of_a_section_alone_is_a_question_about_it(request_: str) -> None:
+    assert understand(request_).kind == "summary"

@@ -67,3 +67,18 @@ async def test_keys_and_secrets_are_not_kept(tmp_path: Path) -> None:
     kept = tape.read_text()
     assert SECRET not in kept
     assert "Bearer" not in kept
+
+
+async def test_a_lenient_cassette_answers_a_changed_request_with_what_was_said_next_and_counts_it(
+    tmp_path: Path,
+) -> None:
+    tape = tmp_path / "fix.jsonl"
+    with ScriptedModel([READ, patch(), text(DONE)]) as model, Cassette(tape, upstream=model.base_url) as recording:
+        async with shop(tmp_path / "first", settings(recording)) as made:
+            await made.go("fix the failing test")
+    with Cassette(tape, lenient=True) as replaying:
+        async with shop(tmp_path / "second", settings(replaying)) as made:
+            ended = await made.go("please fix the failing test")
+            assert RIGHT in made.source()
+    assert ended.final is not None
+    assert (ended.final.status, len(replaying.changed), replaying.misses) == ("done", 3, [])

@@ -22,7 +22,7 @@ from lg_orch.commands.chat.slash import SLASH, SlashCommands
 from lg_orch.commands.chat.view import ChatView
 from lg_orch.commands.session import Around, Past, Session, chosen_backend, export
 from lg_orch.contracts.errors import GatewayGone
-from lg_orch.contracts.text import visible
+from lg_orch.contracts.text import in_words, one_line, visible
 from lg_orch.display.report_view import print_report
 from lg_orch.engine.conversations import conversation_of, follow
 from lg_orch.engine.driver import Driver, import_heavy
@@ -33,7 +33,7 @@ from lg_orch.llm.providers import api_keys
 from lg_orch.settings.gateway_access import opened
 from lg_orch.tools.gateway import check_root
 from lg_policy.errors import LgError
-from lg_policy.printing import exit_text
+from lg_policy.printing import display_width
 from lg_policy.secrets.masking import Masker
 from lg_policy.state import load_key
 
@@ -50,6 +50,8 @@ if TYPE_CHECKING:
     from lg_orch.tools.connection import Connection
 
 CONTINUES = ("interrupted", "waiting", "failed")
+LEAST_NAME = 12
+"""Columns that the root and the model keep in the first row, however narrow the terminal is."""
 STOPPED = "stopped. Type what to do instead, press Enter to go on, or /drop to leave it"
 
 
@@ -59,6 +61,17 @@ def terminal_width() -> int:
         return os.get_terminal_size(sys.__stderr__.fileno() if sys.__stderr__ is not None else 2).columns or 80
     except OSError:
         return 80
+
+
+def greeting(root: str, model: str, width: int) -> str:
+    """Return where we are and who answers, on one row: of a long path the end is shown."""
+    home = os.path.expanduser("~")
+    shown = visible(f"~{root.removeprefix(home)}" if root.startswith(f"{home}{os.sep}") else root)
+    model = one_line(model, max(LEAST_NAME, width // 2))
+    room = max(LEAST_NAME, width - display_width(model) - len("  ") - len(": ") - 1)
+    while display_width(shown) > room:
+        shown = f"…{shown[2:]}"
+    return f"{shown}: {model}"
 
 
 class Person:
@@ -102,7 +115,8 @@ class Chat:
     async def hold(self) -> int:
         """Talk until the person leaves; a gateway that is lost is started again."""
         self.keyboard.remember_with(Masker(load_key("mask"), api_keys(os.environ)).mask)
-        self.say(f"{self.setup.root}: {self.chosen.name}. Type what you want to know or change; /help shows more.")
+        self.say(greeting(str(self.setup.root), self.chosen.name, terminal_width()))
+        self.say("Type what you want to know or change; /help shows more.")
         await anyio.to_thread.run_sync(import_heavy)
         failed: LgError | None = None
         async with anyio.create_task_group() as group:
@@ -139,7 +153,7 @@ class Chat:
             try:
                 await self._take(text.strip())
             except LgError as error:
-                self.say(exit_text(error))
+                self.say(in_words(error))
                 if isinstance(error, GatewayGone):
                     return
             if self._driver is not None and isinstance(self._driver.cause, GatewayGone):
