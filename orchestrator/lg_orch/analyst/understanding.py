@@ -102,9 +102,9 @@ _POLITE = r"(?:please |now |then |(?:can|could|would|will) you |i want you to |l
 _DOING = re.compile(rf"^{_POLITE}{_CHANGE}\b|(?:\band|\bthen|,) (?:then )?{_CHANGE} \w")
 _CLAUSE = re.compile(r"(?<=[.!?:;]) +")
 _ASKING = re.compile(
-    r"\?|^(?:please |now |so |and |then |can you |could you )*(?:i (?:want|need|would like)|what|which|how|where|who|when|is|are|does|do|did|was"
-    r"|were|has|have|list|show|tell|give|find|locate|name|count|run|execute|check|summar\w+|describe|analy[sz]e|explore"
-    r"|report|explain)\b",
+    r"\?|^(?:please |now |so |and |then |can you |could you )*(?:i (?:want|need|would like)|what|which|how|where|who"
+    r"|when|is|are|does|do|did|was|were|has|have|list|show|tell|give|find|locate|name|count|run|execute|check|summar\w+"
+    r"|describe|analy[sz]e|explore|report|explain)\b",
     re.IGNORECASE,
 )
 _FEW_WORDS = 5

@@ -29,7 +29,9 @@ def command(args: argparse.Namespace) -> int:
     """Run the tasks and print what each took. Returns the exit status: 1 where one is not solved."""
     folder = (args.tasks or CLONE / FOLDER).resolve()
     if not (folder / f"{RUNNER}.py").is_file() or folder.name != FOLDER:
-        where = f"{quote(str(folder))} is not the folder `eval` of a clone" if args.tasks else "the tasks are not installed"
+        where = (
+            f"{quote(str(folder))} is not the folder `eval` of a clone" if args.tasks else "the tasks are not installed"
+        )
         hint = "they are in the sources: clone the repository, and name its folder with --tasks CLONE/eval"
         raise ConfigError(where, hint=hint)
     if args.model:

@@ -54,7 +54,7 @@ def command(args: argparse.Namespace) -> int:
     if not args.yes and not attended:
         raise ConfigError("init asks questions, and this is no terminal", hint="--yes takes the defaults")
     try:
-        text = as_toml(_answers(args, _Asking(defaults=args.yes)))
+        text = as_toml(_answers(args, SetupQuestions(defaults=args.yes)))
     except EOFError:
         print("\nlg-orch: nothing was written", file=sys.stderr)
         return 1
@@ -65,7 +65,7 @@ def command(args: argparse.Namespace) -> int:
     return 0
 
 
-class _Asking:
+class SetupQuestions:
     """Asks one question after the other on standard error; with `defaults` it takes them without asking."""
 
     def __init__(self, *, defaults: bool) -> None:
@@ -107,7 +107,7 @@ class _Asking:
             print(text, file=sys.stderr, flush=True)
 
 
-def _answers(args: argparse.Namespace, asking: _Asking) -> dict[str, Any]:
+def _answers(args: argparse.Namespace, asking: SetupQuestions) -> dict[str, Any]:
     """Return the settings that the answers stand for, those that differ from the defaults or are better seen."""
     values: dict[str, Any] = {}
     model = _model(args, asking)
@@ -123,7 +123,7 @@ def _answers(args: argparse.Namespace, asking: _Asking) -> dict[str, Any]:
     return values
 
 
-def _model(args: argparse.Namespace, asking: _Asking) -> dict[str, str]:
+def _model(args: argparse.Namespace, asking: SetupQuestions) -> dict[str, str]:
     """Return provider, model and address; empty for the built-in analyst."""
     from lg_orch.llm.cost.listed_models import price_table
 
@@ -186,7 +186,7 @@ def as_toml(values: Mapping[str, Any]) -> str:
     if models is None:
         lines += ["# No language model is set: the built-in analyst answers questions.", ""]
     else:
-        known = PROVIDERS[models["provider"]] if models["provider"] in PROVIDERS else None
+        known = PROVIDERS.get(models["provider"])
         lines += [f"# Its key comes from the variable {known.key_names[0]}, never from a file."] if known else []
         lines += ["[models.default]", *_lines(models), ""]
     for name in ("exec", "policy", "approval"):

@@ -7,8 +7,10 @@
 
 A request is found again by its path and body, in which times, decimals and addresses count for nothing; equal requests
 are answered in the order in which they were recorded. One that was not recorded is answered with status 424 and is an
-error: leaving the block raises `Miss`. A `lenient` cassette gives it the next answer that was recorded for a request of
-its kind, with tools or without, and notes it in `changed`: so a recording can be tried with newer prompts. Headers are not kept, so no key is; known secrets in bodies are masked.
+error: leaving the block raises `Miss`.
+A `lenient` cassette gives it the next answer that was recorded for a request of its kind, with tools or without, and
+notes it in `changed`: so a recording can be tried with newer prompts. Headers are not kept, so no key is; known secrets
+in bodies are masked.
 
 Not covered: secrets of unknown shapes that a prompt or an answer holds; look at a cassette before you share it.
 """
@@ -131,7 +133,14 @@ class Cassette:
         except urllib.error.HTTPError as error:
             status, content_type, data = error.code, error.headers.get("content-type", ""), error.read()
         kept = Recorded(status=status, content_type=content_type, body=self._masker.mask(data.decode()))
-        line = {"key": key, "model": _model(body), "tools": _offers_tools(body), "status": status, "content_type": content_type, "body": kept.body}
+        line = {
+            "key": key,
+            "model": _model(body),
+            "tools": _offers_tools(body),
+            "status": status,
+            "content_type": content_type,
+            "body": kept.body,
+        }
         with self._lock, self.path.open("a") as file:
             file.write(json.dumps(line) + "\n")
         return kept
