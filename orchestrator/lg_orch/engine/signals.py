@@ -28,6 +28,11 @@ class StopRequests:
         self._soon = anyio.Event()
         self._now = anyio.Event()
 
+    @property
+    def asked(self) -> bool:
+        """Whether it was asked to stop in any way; may be read from any thread."""
+        return self._soon.is_set()
+
     def soon(self) -> None:
         """Have the current call finish, and stop then."""
         self._soon.set()

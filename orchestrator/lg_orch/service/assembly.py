@@ -13,6 +13,7 @@ from lg_orch.service.records.run_table import RunTable
 from lg_orch.service.records.sqlite import SqliteDatabase
 from lg_orch.service.records.token_table import TokenRows
 from lg_orch.service.repositories import Repositories
+from lg_policy.clones.workspaces import Workspaces
 from lg_policy.config.loading import expand_env
 from lg_policy.errors import ConfigError
 from lg_policy.install_hints import extra_command
@@ -61,9 +62,12 @@ def assemble(args: argparse.Namespace, setup: CommandSetup, environ: Mapping[str
     """Open the store that the settings name. Raises `ConfigError`, `StoreGone`."""
     settings = setup.loaded.settings
     flags = _flags(args)
+    place = settings.service.workspaces
+    workspaces = Workspaces(Path(place) if place is not None else setup.state.path / "workspaces")
     repositories = Repositories(
-        home=setup.root, allowed=settings.service.repositories, flags=flags, environ=dict(environ)
-    )
+        home=setup.root, allowed=settings.service.repositories, workspaces=workspaces,
+        clone_from=settings.service.clone_from, flags=flags, environ=dict(environ),
+    )  # fmt: skip
     url = expand_env(settings.store.url, environ, "store.url")
     database, events, places = _store(url, setup.state.path, repositories)
     return Parts(

@@ -8,7 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lg_policy.clones.workspaces import Workspaces
+from lg_policy.config.clone_address import CloneAddress, clone_address, is_address, prefix_allows
 from lg_policy.errors import ConfigError, InvalidArguments, PolicyDenied
+from lg_policy.printing import quote
 from lg_policy.state import open_state, root_id
 
 if TYPE_CHECKING:
@@ -25,6 +28,10 @@ class Repositories:
     """The repository of runs that name none."""
     allowed: tuple[str, ...]
     """`service.repositories`."""
+    workspaces: Workspaces
+    """Where clones are."""
+    clone_from: tuple[str, ...] = ()
+    """`service.clone_from`."""
     flags: argparse.Namespace
     """Of the command that started the service: settings file, profile, state directory, gateway."""
     environ: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
@@ -32,21 +39,36 @@ class Repositories:
     def resolve(self, named: str | None) -> tuple[str, str, str]:
         """Return a repository's name, its directory and the id that runs of it share.
 
-        Raises `InvalidArguments` for what is no repository, `PolicyDenied` for one that is not allowed.
+        A repository that is to be cloned has neither yet: each run has a clone of its own. Raises
+        `InvalidArguments` for what is no repository, `PolicyDenied` for one that is not allowed.
         """
         if named is None:
             return str(self.home), str(self.home), root_id(self.home)
-        if not named.startswith("/"):
-            raise InvalidArguments(
-                f"repository {named!r} is not an absolute path",
-                hint="name a directory of the service's machine, such as /srv/repos/api; nothing is cloned",
-            )
+        if is_address(named):
+            return self.address(named).text, "", ""
         real = os.path.realpath(named)
         if real != str(self.home):
             self._require(real)
         if not os.path.isdir(real):
             raise InvalidArguments(f"repository {named!r} is not a directory of this machine")
         return real, real, root_id(Path(real))
+
+    def address(self, named: str) -> CloneAddress:
+        """Return where to clone from. Raises `InvalidArguments` for what is no address, `PolicyDenied` for another."""
+        try:
+            asked = clone_address(named)
+        except ValueError as error:
+            raise InvalidArguments(
+                f"repository {quote(named)} is neither an absolute path nor an address to clone from: {error}",
+                hint="name a directory of the service's machine, such as /srv/repos/api, or an address of "
+                "service.clone_from",
+            ) from error
+        if not any(prefix_allows(prefix, asked) for prefix in self.clone_from):
+            raise PolicyDenied(
+                f"repository {quote(named)} is not one that may be cloned",
+                hint="an operator adds its address, or what it begins with, to service.clone_from",
+            )
+        return asked
 
     def _require(self, name: str) -> None:
         if not any(_allows(pattern, name) for pattern in self.allowed):
@@ -57,7 +79,8 @@ class Repositories:
 
     def state(self, root: str) -> Path:
         """Return the state directory of a repository. Raises `ConfigError`."""
-        return open_state(root=Path(root or self.home), explicit=self.flags.state_dir, environ=self.environ).path
+        explicit = self.flags.state_dir or self.workspaces.state_of(root)
+        return open_state(root=Path(root or self.home), explicit=explicit, environ=self.environ).path
 
     def setup(self, root: str, options: Mapping[str, Any]) -> CommandSetup:
         """Return the settings of a run. Raises `ConfigError`."""
@@ -69,14 +92,16 @@ class Repositories:
             )
 
         limits = {name: options.get(name) for name in LIMITS}
-        given = {**vars(self.flags), "root": Path(root), "model": options.get("model"), **limits}
+        state = self.flags.state_dir or self.workspaces.state_of(root)
+        given = {**vars(self.flags), "state_dir": state, "root": Path(root), "model": options.get("model"), **limits}
         return prepare(argparse.Namespace(**given), self.environ)
 
     def refuse_raised(self, options: Mapping[str, Any], root: str) -> None:
         """Raise `InvalidArguments` for limits over those of the service's settings, and for an unknown model's name."""
         try:
-            ours = self.setup(root, {}).loaded.settings.budgets
-            self.setup(root, {"model": options.get("model")})
+            # A clone is not there yet. Its own settings can only be as those of any repository that nobody trusts.
+            ours = self.setup(root or str(self.home), {}).loaded.settings.budgets
+            self.setup(root or str(self.home), {"model": options.get("model")})
         except ConfigError as error:
             raise InvalidArguments(error.message, hint=error.hint) from error
         for name in ("max_tokens", "max_cost_usd", "max_wall_s"):

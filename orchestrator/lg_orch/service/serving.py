@@ -17,7 +17,7 @@ from lg_orch.service.api.app import run_api
 from lg_orch.service.api.bearer import BearerLogin
 from lg_orch.service.api.service import RunService, nobody
 from lg_orch.service.assembly import TOKEN, TOKEN_DAYS
-from lg_orch.service.work.driving import WorkerTools
+from lg_orch.service.work.tools import WorkerTools
 from lg_orch.service.work.worker import Worker
 from lg_policy.config.flags import ServeFlags
 from lg_policy.config.http import is_loopback
@@ -101,6 +101,7 @@ def tools_of(parts: Parts, args: argparse.Namespace) -> WorkerTools:
         gateway_url=args.gateway,
         gateway_token=token,
         gateways=parts.settings.gateways,
+        service=parts.settings,
     )
 
 

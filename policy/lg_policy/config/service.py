@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
+from lg_policy.config.clone_address import allowed_prefix
 from lg_policy.config.http import SafeUrl
 from lg_policy.config.section import PositiveFloat, PositiveInt, Section
 
@@ -13,11 +15,29 @@ from lg_policy.config.section import PositiveFloat, PositiveInt, Section
 def repository(text: str) -> str:
     """Return a repository that runs may name: an absolute path without `..`. Raises `ValueError`."""
     if not text.startswith("/") or ".." in text.split("/"):
-        raise ValueError(f"{text!r} must be an absolute path without `..`; a repository is not cloned from an address")
+        raise ValueError(
+            f"{text!r} must be an absolute path without `..`; service.clone_from allows addresses to clone from"
+        )
     return text
 
 
+def author(text: str) -> str:
+    """Return an author of commits as git names one. Raises `ValueError`."""
+    if _AUTHOR.fullmatch(text) is None:
+        raise ValueError(f"{text!r} must read NAME <ADDRESS>, such as lg-orch <lg-orch@example.com>")
+    return text
+
+
+def absolute(text: str) -> str:
+    """Return an absolute path. Raises `ValueError`."""
+    if not text.startswith("/") or ".." in text.split("/"):
+        raise ValueError(f"{text!r} must be an absolute path without `..`")
+    return text
+
+
+_AUTHOR = re.compile(r"[^<>\x00-\x1f\x7f-\x9f\s][^<>\x00-\x1f\x7f-\x9f]{0,99} <[^<>\s\x00-\x1f\x7f-\x9f]{1,100}>")
 Repository = Annotated[str, AfterValidator(repository)]
+AbsolutePath = Annotated[str, AfterValidator(absolute)]
 
 
 class ServiceSettings(Section):
@@ -30,6 +50,23 @@ class ServiceSettings(Section):
     """Addresses of running gateways by the path of their repository, such as
     `{ "/srv/api" = "https://gate.example.com/mcp" }`. Runs of other repositories start a gateway of their own, or use
     that of `--gateway`."""
+    clone_from: tuple[Annotated[str, AfterValidator(allowed_prefix)], ...] = ()
+    """Addresses that runs may have cloned, each with everything below it: `https://git.example.com/team`,
+    `ssh://git@git.example.com/team` or `file:///srv/git`. By default nothing is cloned."""
+    clone_depth: Annotated[int, Field(ge=0)] = 50
+    """Commits of a clone's history; 0 for all of them."""
+    clone_timeout_s: PositiveFloat = 300
+    """Seconds for a clone."""
+    clone_max_mb: PositiveInt = 2_000
+    """Megabytes of a clone."""
+    git_config: AbsolutePath | None = None
+    """A file of git settings for clones, such as a credential helper or a proxy. The settings of the user who runs the
+    worker do not count. Programs that it names are run."""
+    workspaces: AbsolutePath | None = None
+    """Where clones are kept; by default below the state directory. Workers on several machines need a path that all of
+    them share, or a run cannot be taken over on another machine."""
+    commit_author: Annotated[str, AfterValidator(author)] = "lg-orch <lg-orch@localhost>"
+    """Author of the commit that holds what a run changed in a clone."""
     concurrency: PositiveInt = 2
     """Runs that one worker drives at the same time. A repository has one run at a time, whatever this is."""
     max_body_kb: PositiveInt = 256

@@ -51,13 +51,15 @@ def idle(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
             yield api
 
 
-def test_a_repository_is_a_directory_and_never_an_address(idle: Api, tmp_path: Path) -> None:
+def test_nothing_is_cloned_unless_settings_allow_its_address(idle: Api, tmp_path: Path) -> None:
     for address in ADDRESSES:
         refused = idle("POST", "/v1/runs", {"request": "x", "repository": address})
-        assert (refused.status, refused.json["code"]) == (422, "invalid_arguments")
-        assert "nothing is cloned" in refused.json["hint"]
-        with pytest.raises(ValidationError, match="not cloned"):
+        odd = address.startswith("git@")
+        assert (refused.status, refused.json["code"]) == ((422, "invalid_arguments") if odd else (403, "policy_denied"))
+        assert "service.clone_from" in refused.json["hint"]
+        with pytest.raises(ValidationError, match="absolute path"):
             ServiceSettings(repositories=(address,))
+    assert idle("POST", "/v1/runs", {"request": "x", "ref": "main"}).status == 422
     with pytest.raises(ConfigError, match="no directory"):
         idle.parts.repositories.setup("", {})
     (tmp_path / "real" / "api").mkdir(parents=True)

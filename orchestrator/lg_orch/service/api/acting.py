@@ -46,11 +46,15 @@ async def create_run(call: Call) -> Response:
 def _create(call: Call) -> tuple[RunRow, bool]:
     body: CreateRun = call.body
     named, root, root_id = call.service.repositories.resolve(body.repository)
-    options = body.model_dump(include={"model", "approvals", "max_tokens", "max_cost_usd", "max_wall_s"})
+    if body.ref is not None and root:
+        raise InvalidArguments("`ref` goes with a repository that is cloned", hint="leave it out, or name an address")
+    options = body.model_dump(include={"model", "approvals", "ref", "max_tokens", "max_cost_usd", "max_wall_s"})
     call.service.repositories.refuse_raised(options, root)
+    run_id = fresh_run_id()
     new = NewRun(
-        run_id=fresh_run_id(), request=call.service.masker.mask(body.request), repository=named, root=root,
-        root_id=root_id, options=options, created_by=call.caller.name, priority=body.priority, **_key(call, root),
+        run_id=run_id, request=call.service.masker.mask(body.request), repository=named, root=root,
+        root_id=root_id or f"clone:{run_id}", options=options, created_by=call.caller.name, priority=body.priority,
+        **_key(call, root),
     )  # fmt: skip
     return call.service.runs.create(new, max_queued=call.service.settings.max_queued)
 

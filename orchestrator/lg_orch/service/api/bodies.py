@@ -11,6 +11,8 @@ from lg_orch.service.records.rows import RunPhase
 MAX_REQUEST = 100_000
 """Characters of a run's request."""
 MAX_TEXT = 20_000
+REF = r"^[A-Za-z0-9][A-Za-z0-9_+-]*([./][A-Za-z0-9_+-]+)*$"
+"""A branch or tag: plain names with single dots and slashes between them."""
 
 
 def _storable(text: str) -> str:
@@ -59,7 +61,9 @@ class CreateRun(Limits):
     request: Annotated[Clean, AfterValidator(_said), Field(min_length=1, max_length=MAX_REQUEST)]
     """What is to be done, in words."""
     repository: Annotated[Clean, Field(min_length=1, max_length=2_000)] | None = None
-    """An absolute path that the service allows; by default the service's own repository."""
+    """An absolute path, or an address to clone, that the service allows; by default the service's own repository."""
+    ref: Annotated[str, Field(pattern=REF, max_length=200)] | None = None
+    """With an address: the branch or tag to begin from; by default the repository's own."""
     model: Annotated[Clean, Field(min_length=1, max_length=200)] | None = None
     """`PROVIDER:NAME`, for all roles; by default as the service is configured."""
     approvals: Literal["ask", "deny"] = "ask"

@@ -16,6 +16,7 @@ from lg_orch.runs.trace import build_trace
 from lg_orch.service.api.bodies import ArtifactView, Body, Clean
 from lg_orch.service.api.service import detail_of, view_of
 from lg_orch.service.records.rows import Filter, RunPhase
+from lg_orch.service.records.run_events import BRANCH_BUNDLE, BRANCH_PATCH
 from lg_orch.service.run_patch import whole_diff
 from lg_policy.errors import InvalidArguments, NotFound
 
@@ -27,6 +28,10 @@ if TYPE_CHECKING:
 PAGE = 50
 PATCH, REPORT = "changes.patch", "report.md"
 RESULT = "results/"
+BRANCH_FILES = {
+    BRANCH_PATCH: ("text/x-diff", "what the run changed in its clone, for `git apply`"),
+    BRANCH_BUNDLE: ("application/octet-stream", "the commit, for `git fetch branch.bundle`"),
+}
 
 
 class ListRuns(Body):
@@ -101,6 +106,9 @@ def artifacts_of(service: RunService, run_id: str) -> list[ArtifactView]:
         found.append(ArtifactView(name=REPORT, media_type="text/markdown", what="the last report"))
     if standing(patches_of(events)):
         found.append(ArtifactView(name=PATCH, media_type="text/x-diff", what="what the run changed, as a patch"))
+    for name, (media_type, what) in BRANCH_FILES.items():
+        if branch_of(row) is not None and service.events.file_or_none(row, name) is not None:
+            found.append(ArtifactView(name=name, media_type=media_type, what=what))
     for event in events:
         digest = (((event.data.get("result") or {}).get("artifacts")) or {}).get("digest")
         if event.kind == "tool" and event.phase == "end" and digest:
@@ -115,6 +123,10 @@ def _artifact(service: RunService, run_id: str, name: str) -> tuple[bytes, str]:
         return str(row.report.get("text", "")).encode(), "text/markdown; charset=utf-8"
     if name == PATCH:
         return _patch(service, row), "text/x-diff; charset=utf-8"
+    if name in BRANCH_FILES and branch_of(row) is not None:
+        branch = service.events.file_or_none(row, name)
+        if branch is not None:
+            return branch, BRANCH_FILES[name][0]
     data = service.events.file_or_none(row, name) if name.startswith(RESULT) else None
     if data is None:
         raise NotFound(f"run {run_id} has no file of that name", hint=f"GET /v1/runs/{run_id}/artifacts lists them")
@@ -126,6 +138,12 @@ def _patch(service: RunService, row: RunRow) -> bytes:
     if not patches:
         raise NotFound(f"run {row.run_id} has changed nothing that still stands")
     return whole_diff(patches, lambda digest: service.events.file_or_none(row, f"{RESULT}{digest}.json")).encode()
+
+
+def branch_of(row: RunRow) -> Any:
+    """Return what the run's last report, or a later undo, says of its branch."""
+    undone = row.undo if row.undo and "branch" in row.undo else None
+    return (undone or row.report or {}).get("branch")
 
 
 def cursor_of(row: RunRow) -> str:

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
     from lg_orch.service.records.rows import RunRow
 
-FILE_NAME = re.compile(r"(results|questions)/[0-9a-f]{24,64}\.json")
+FILE_NAME = re.compile(r"(results|questions)/[0-9a-f]{24,64}\.json|branch\.(patch|bundle)")
+BRANCH_PATCH, BRANCH_BUNDLE = "branch.patch", "branch.bundle"
+"""What a run changed in its clone."""
 MOST_BYTES = 4_000_000
 """Of a journal, read at once by one follower."""
 

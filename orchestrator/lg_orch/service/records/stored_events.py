@@ -118,10 +118,13 @@ class LeasedRun:
         """Keep a result. Raises `RunLost`, `StoreGone`."""
         self.put(f"results/{digest}.json", data)
 
-    def put(self, name: str, data: bytes) -> None:
-        """Keep a file."""
+    def put(self, name: str, data: bytes | None) -> None:
+        """Keep a file, or remove it. Raises `RunLost`, `StoreGone`."""
         with self._database.transaction() as tx:
             require(tx, self._lease, locking=self._database.locking)
+            if data is None:
+                tx.execute("DELETE FROM lg_run_files WHERE run_id = ? AND name = ?", (self._lease.run_id, name))
+                return
             tx.execute(
                 "INSERT INTO lg_run_files (run_id, name, data) VALUES (?, ?, ?) "
                 "ON CONFLICT (run_id, name) DO UPDATE SET data = excluded.data",

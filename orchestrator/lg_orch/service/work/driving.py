@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import anyio.to_thread
@@ -17,7 +16,9 @@ from lg_orch.llm.providers import api_keys
 from lg_orch.recording.event_bus import EventBus
 from lg_orch.recording.journal import whole_journal
 from lg_orch.runs.history import prior_of
+from lg_orch.service.work.cloning import branched, placed
 from lg_orch.service.work.said import if_lost, write_said
+from lg_policy.clones.git_program import GitEnded
 from lg_policy.config.loading import expand_env
 from lg_policy.config.trust import accepted_guide
 from lg_policy.errors import NotFound
@@ -25,37 +26,16 @@ from lg_policy.secrets.masking import Masker
 from lg_policy.state import load_key
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Sequence
 
     from lg_orch.contracts.events import Event
     from lg_orch.contracts.state import Final
     from lg_orch.engine.signals import StopRequests
-    from lg_orch.service.records.interface import WorkerPresence
-    from lg_orch.service.records.lease_table import Lease, LeaseTable
+    from lg_orch.service.records.lease_table import Lease
     from lg_orch.service.records.rows import RunRow
-    from lg_orch.service.repositories import Repositories
-    from lg_orch.service.work.places import Place, Places
+    from lg_orch.service.work.places import Place
+    from lg_orch.service.work.tools import WorkerTools
     from lg_orch.settings.setup import CommandSetup
-
-
-@dataclass(frozen=True, kw_only=True)
-class WorkerTools:
-    """What a worker drives its runs with."""
-
-    leases: LeaseTable
-    repositories: Repositories
-    places: Places
-    presence: Callable[[str], WorkerPresence | None]
-    """Shows others that a worker of that name lives."""
-    gateway_url: str | None = None
-    """Of repositories that `gateways` does not name; `None` for one of the run's own."""
-    gateway_token: str | None = None
-    gateways: Mapping[str, str] = field(default_factory=dict)
-
-    def gateway(self, root: str) -> tuple[str | None, str | None]:
-        """Return the address of a repository's gateway and the token for it."""
-        url = self.gateways.get(root, self.gateway_url)
-        return url, self.gateway_token if url is not None else None
 
 
 async def drive(tools: WorkerTools, lease: Lease, row: RunRow, stop: StopRequests) -> dict[str, Any]:
@@ -63,6 +43,10 @@ async def drive(tools: WorkerTools, lease: Lease, row: RunRow, stop: StopRequest
 
     Raises `RunLost`, `RunBusy`, and `ConfigError` for settings with which no run can begin.
     """
+    try:
+        row = await anyio.to_thread.run_sync(placed, tools, lease, row, stop)
+    except GitEnded:
+        return {"status": "interrupted", "text": "The run was stopped while its repository was cloned."}
     setup = await anyio.to_thread.run_sync(tools.repositories.setup, row.root, row.options)
     store_url = expand_env(setup.loaded.settings.store.url, tools.repositories.environ, "store.url")
     place = await anyio.to_thread.run_sync(tools.places.open, lease, setup.state.path, store_url)
@@ -73,7 +57,8 @@ async def drive(tools: WorkerTools, lease: Lease, row: RunRow, stop: StopRequest
         if isinstance(driver.cause, StoreGone):
             raise driver.cause  # nothing is wrong with the run: it goes on when the store is back
         await anyio.to_thread.run_sync(place.settle)
-        return report_of(final, journalled(place))
+        report = report_of(final, journalled(place))
+        return report | await anyio.to_thread.run_sync(branched, tools, lease, row, place)
     finally:
         await anyio.to_thread.run_sync(place.close)
 

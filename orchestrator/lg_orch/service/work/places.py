@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from lg_orch.recording.journal import Journal
 from lg_orch.runs.run_directory import RunDir, RunLock
-from lg_policy.state import make_private
+from lg_policy.state import make_private, replace_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,6 +24,10 @@ class Place(Protocol):
     journal: EventLog
     fence: SaverFence | None
     keep: Callable[[str, bytes], None] | None
+
+    def put(self, name: str, data: bytes | None) -> None:
+        """Keep a file beside the journal, or remove it. Raises `RunLost`, `StoreGone`."""
+        ...
 
     def settle(self) -> None:
         """Have everything that another worker needs where it finds it. Raises `RunLost`, `StoreGone`."""
@@ -69,6 +73,13 @@ class _LocalPlace:
         self._lock = RunLock(run, store_url)
         self._journal = Journal(run.journal)
         self.journal: EventLog = self._journal
+
+    def put(self, name: str, data: bytes | None) -> None:
+        """Keep a file in the run's directory, or remove it."""
+        if data is None:
+            (self.run.path / name).unlink(missing_ok=True)
+        else:
+            replace_file(self.run.path / name, data)
 
     def settle(self) -> None:
         """Do nothing: it is there already."""

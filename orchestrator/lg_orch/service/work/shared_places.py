@@ -63,6 +63,10 @@ class _SharedPlace:
         self.fence: SaverFence | None = self._leased
         self.keep: Callable[[str, bytes], None] | None = self._leased.keep
 
+    def put(self, name: str, data: bytes | None) -> None:
+        """Keep a file beside the events, or remove it. Raises `RunLost`, `StoreGone`."""
+        self._leased.put(name, data)
+
     def settle(self) -> None:
         """Keep what was written beside the journal. Raises `RunLost`, `StoreGone`."""
         for path in sorted(self.run.questions.glob("*.json")):

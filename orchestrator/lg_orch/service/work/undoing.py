@@ -13,6 +13,7 @@ from lg_orch.engine.driver import import_heavy
 from lg_orch.recording.event_bus import EventBus
 from lg_orch.recording.result_store import ResultStore
 from lg_orch.runs.history import next_epoch
+from lg_orch.service.work.cloning import branched
 from lg_orch.service.work.driving import journalled
 from lg_orch.settings.gateway_access import opened
 from lg_orch.tools.gateway import check_root
@@ -26,8 +27,8 @@ if TYPE_CHECKING:
     from lg_orch.engine.signals import StopRequests
     from lg_orch.service.records.lease_table import Lease
     from lg_orch.service.records.rows import RunRow
-    from lg_orch.service.work.driving import WorkerTools
     from lg_orch.service.work.places import Place
+    from lg_orch.service.work.tools import WorkerTools
     from lg_orch.settings.setup import CommandSetup
 
 
@@ -35,19 +36,21 @@ async def take_back(tools: WorkerTools, lease: Lease, row: RunRow, _stop: StopRe
     """Revert the run's change sets; returns how that ended. Raises `RunLost`, `RunBusy`, `StoreGone`."""
     wanted = {name: value for name, value in (row.undo or {}).items() if name in ("by", "to")}
     try:
+        tools.repositories.workspaces.require(row.root)
         setup = await anyio.to_thread.run_sync(tools.repositories.setup, row.root, row.options)
         store_url = expand_env(setup.loaded.settings.store.url, tools.repositories.environ, "store.url")
         place = await anyio.to_thread.run_sync(tools.places.open, lease, setup.state.path, store_url)
         try:
             said = await _reverted(tools, setup, place, int(wanted.get("to") or 0))
             await anyio.to_thread.run_sync(place.settle)
+            result = await anyio.to_thread.run_sync(branched, tools, lease, row, place)
         finally:
             await anyio.to_thread.run_sync(place.close)
     except (RunLost, RunBusy, StoreGone):
         raise
     except LgError as error:
         return {**wanted, "state": "failed", "error": error.message, "details": list(error.details), "hint": error.hint}
-    return {**wanted, "state": "done", "text": said}
+    return {**wanted, "state": "done", "text": said, **result}
 
 
 async def _reverted(tools: WorkerTools, setup: CommandSetup, place: Place, after: int) -> str:

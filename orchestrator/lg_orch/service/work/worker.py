@@ -18,7 +18,8 @@ import anyio.to_thread
 from lg_orch.contracts.errors import RunBusy, RunLost, StoreGone
 from lg_orch.contracts.text import sentence
 from lg_orch.engine.signals import StopRequests
-from lg_orch.service.work.driving import WorkerTools, drive
+from lg_orch.service.work.driving import drive
+from lg_orch.service.work.tools import WorkerTools
 from lg_orch.service.work.undoing import take_back
 from lg_policy.errors import LgError
 
