@@ -120,28 +120,26 @@ class Git:
 
     def _environment(self, scheme: str, more: Mapping[str, str]) -> dict[str, str]:
         kept = {name: self.environ[name] for name in _PASSED if name in self.environ}
-        return (
-            kept
-            | {
-                "LC_ALL": "C.UTF-8",
-                "HOME": "/nonexistent",
-                "GIT_CONFIG_NOSYSTEM": "1",
-                "GIT_CONFIG_SYSTEM": os.devnull,
-                "GIT_CONFIG_GLOBAL": str(self.config) if self.config is not None else os.devnull,
-                "GIT_ATTR_NOSYSTEM": "1",
-                "GIT_TERMINAL_PROMPT": "0",
-                "GIT_ASKPASS": "true",
-                "SSH_ASKPASS": "true",
-                "GIT_SSH_COMMAND": "ssh -oBatchMode=yes -oStrictHostKeyChecking=yes -oClearAllForwardings=yes",
-                "GIT_SSH_VARIANT": "ssh",
-                "GIT_ALLOW_PROTOCOL": scheme or "none",
-                "GIT_PROTOCOL_FROM_USER": "0",
-                "GIT_LFS_SKIP_SMUDGE": "1",
-                "GIT_OPTIONAL_LOCKS": "0",
-                "GIT_NO_REPLACE_OBJECTS": "1",
-            }
-            | more
-        )
+        return {
+            **kept,
+            "LC_ALL": "C.UTF-8",
+            "HOME": "/nonexistent",
+            "GIT_CONFIG_NOSYSTEM": "1",
+            "GIT_CONFIG_SYSTEM": os.devnull,
+            "GIT_CONFIG_GLOBAL": str(self.config) if self.config is not None else os.devnull,
+            "GIT_ATTR_NOSYSTEM": "1",
+            "GIT_TERMINAL_PROMPT": "0",
+            "GIT_ASKPASS": "true",
+            "SSH_ASKPASS": "true",
+            "GIT_SSH_COMMAND": "ssh -oBatchMode=yes -oStrictHostKeyChecking=yes -oClearAllForwardings=yes",
+            "GIT_SSH_VARIANT": "ssh",
+            "GIT_ALLOW_PROTOCOL": scheme or "none",
+            "GIT_PROTOCOL_FROM_USER": "0",
+            "GIT_LFS_SKIP_SMUDGE": "1",
+            "GIT_OPTIONAL_LOCKS": "0",
+            "GIT_NO_REPLACE_OBJECTS": "1",
+            **more,
+        }
 
 
 def _verb(arguments: Sequence[str]) -> str:
