@@ -12,6 +12,7 @@ from mcp import Client
 from mcp_types import CallToolResult, TextContent
 
 from lg_code.index.index import Index, what_is_indexed
+from lg_code.index.parts import IndexPart
 from lg_code.search.terms import SearchTerms
 from lg_code.server.server import make_server
 from lg_code.server.startup import make_service
@@ -89,13 +90,15 @@ class _Checked(CodeClient):
 
 
 @contextmanager
-def index_of(root: Path, state: Path | None = None, settings: Settings | None = None) -> Iterator[Index]:
+def index_of(
+    root: Path, state: Path | None = None, settings: Settings | None = None, part: IndexPart | None = None
+) -> Iterator[Index]:
     """An index of a directory, without a server."""
     settings = settings or Settings()
     with Root(root) as opened:
         workspace = Workspace([opened], FileRules.from_settings(settings.policy), settings.fs)
         what = what_is_indexed(workspace, settings.policy, ())
-        index = Index(workspace, state or root.parent / "code-state", settings.code, what, (SearchTerms(),))
+        index = Index(workspace, state or root.parent / "code-state", settings.code, what, (part or SearchTerms(),))
         try:
             yield index
         finally:

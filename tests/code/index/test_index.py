@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from lg_code.index.index import Index
 from lg_code.index.rows import files, files_using, name_id, symbols_of
 from lg_code.parsing.facts import CALL, DEF, unpacked
+from lg_code.search.terms import SearchTerms
 from lg_policy.config.settings import Settings
 from tests.code.helpers import index_of, job
 from tests.fs.helpers import write_tree
@@ -169,3 +174,41 @@ def test_a_call_that_waits_no_longer_says_what_is_missing_and_the_pass_goes_on(t
         assert "still being made" in coverage.notes()[0]
         assert index.refresh(job()).complete
         assert len(held(index)) == 300
+
+
+class FaultyOnce(SearchTerms):
+    """A part of the index with a fault: the first file that it stores ends the pass."""
+
+    fails = True
+
+    def store(self, db: sqlite3.Connection, file_id: int, path: str, prepared: Any) -> None:
+        if self.fails:
+            self.fails = False
+            raise TypeError("a fault of the program")
+        super().store(db, file_id, path, prepared)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_after_a_fault_in_a_pass_the_next_call_brings_the_index_up_to_date(tmp_path: Path) -> None:
+    root = tmp_path / "tree"
+    write_tree(root, {"a.py": "def one(): pass\n"})
+    with index_of(root, part=FaultyOnce()) as index:
+        told = index.refresh(job())
+        assert not told.complete
+        assert "log" in told.notes()[0]
+        assert index.refresh(job()).complete
+        assert held(index) == {"a.py": ["one"]}
+
+
+def test_names_of_an_index_that_is_there_keep_their_ids_and_new_ones_get_their_own(tmp_path: Path) -> None:
+    root = tmp_path / "tree"
+    write_tree(root, {"a.py": "def one(): two()\n"})
+    with index_of(root) as index:
+        index.refresh(job())
+    write_tree(root, {"b.py": "def three(): one()\n", "c.py": "def four(): three()\n"})
+    with index_of(root) as index:
+        index.refresh(job())
+        assert held(index) == {"a.py": ["one"], "b.py": ["three"], "c.py": ["four"]}
+        with index.read() as db:
+            wanted = {name: len(files_using(db, name_id(db, name) or 0)) for name in ("one", "two", "three", "four")}
+        assert wanted == {"one": 2, "two": 1, "three": 2, "four": 1}

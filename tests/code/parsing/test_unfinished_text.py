@@ -44,3 +44,37 @@ def test_text_of_another_encoding_does_not_end_the_grammar(language: str, text: 
     (symbol,) = [symbol for symbol in facts.symbols if symbol.name == "f"]
     assert text[symbol.start_byte : symbol.end_byte].strip().endswith((b"}", b"'"))
     assert sites_by_grammar(Grammar(BY_NAME[language]), text, "f", language)
+
+
+@pytest.mark.parametrize("language", ["python", "javascript", "ruby"])
+def test_a_number_is_no_name_and_neither_is_a_part_of_one(language: str) -> None:
+    uses = read(language, b"value_1(0x1f, 10e5, 7)\n").uses
+    assert "value_1" in uses
+    assert uses.keys().isdisjoint({"x1f", "0x1f", "e5", "10e5", "7", "1"})
+
+
+def test_a_parser_whose_answer_is_malformed_is_not_believed() -> None:
+    text = b"def f(): pass\n"
+    good = json.loads(json.dumps(as_wire(read("python", text))))
+    (row,) = good["symbols"]
+    wrong_rows: list[list[object]] = [
+        [*row[:3], 2, 1, *row[5:]],
+        [*row[:3], True, 1, *row[5:]],
+        [*row[:5], 0, 10**6],
+        ["", *row[1:]],
+        [None, *row[1:]],
+        row[:-1],
+    ]
+    wrong_uses: list[dict[str, object]] = [
+        {"f": 1.5},
+        {"f": -1},
+        {"": 1},
+        {"f" * 1_000: 1},
+        {"f": True},
+        {"f": 1 << 40},
+    ]
+    wrong: list[dict[str, object]] = [{"symbols": [row, other]} for other in wrong_rows]
+    wrong += [{"uses": uses} for uses in wrong_uses]
+    for answer in wrong:
+        with pytest.raises(ValueError, match="malformed"):
+            from_wire({**good, **answer}, len(text))

@@ -18,7 +18,7 @@ from lg_policy.errors import Internal
 
 log = logging.getLogger(__name__)
 
-FORMAT = 1
+FORMAT = 2
 """Counts up when the tables or what is read out of files change: older indexes are then made anew."""
 KEPT = 3
 """Indexes that are kept in one state directory: one for each set of roots and rules."""

@@ -119,13 +119,21 @@ class Indexer:
                 self._begun += 1
                 number = self._begun
             began = time.thread_time()
-            result = self._pass()
-            with self._changed:
-                self._result, self._done, self._running = result, number, None
-                self._ended_at = time.monotonic()
-                if result.changed < _FEW:  # how long it takes to find that nothing changed
-                    self._took = time.thread_time() - began
-                self._changed.notify_all()
+            result = PassResult(complete=False, stopped="the index cannot be brought up to date: see the server's log")
+            ended = False
+            try:
+                result = self._pass()
+                ended = True
+            finally:
+                # A fault of the program ends this thread. The calls that wait are told, and the next starts another.
+                with self._changed:
+                    self._result, self._done, self._running = result, number, None
+                    self._ended_at = time.monotonic()
+                    if result.changed < _FEW:  # how long it takes to find that nothing changed
+                        self._took = time.thread_time() - began
+                    if not ended:
+                        self._thread = None
+                    self._changed.notify_all()
 
     def _pass(self) -> PassResult:
         self._job = Job(_PASS_S)

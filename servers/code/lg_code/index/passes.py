@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from lg_code.index.database import Database
 from lg_code.index.rows import NewFile, RowWriter
-from lg_code.index.sources import Source, source_of, stamp_of
+from lg_code.index.sources import Source, exact_stamp, source_of
 from lg_code.parsing.facts import Facts
 from lg_code.parsing.pool import ParserDied, Parsers
 from lg_policy.config.settings import CodeSettings
@@ -39,12 +39,12 @@ class PassResult:
     stopped: str = ""
     hidden: int = 0
     changed: int = 0
-    seen: int = 0
 
 
 class Known(NamedTuple):
     """What the index has of a file."""
 
+    path: str
     id: int
     stamp: str
     digest: bytes
@@ -77,10 +77,7 @@ class IndexPass:
         with contextlib.closing(self._database.writer()) as db:
             self._db = db
             self._rows = RowWriter(db, self._database.parts)
-            self._known = {
-                path: Known(number, stamp, digest)
-                for path, number, stamp, digest in db.execute("SELECT path, id, stamp, digest FROM files")
-            }
+            self._known = {row[0]: Known._make(row) for row in db.execute("SELECT path, id, stamp, digest FROM files")}
             self._failed: dict[bytes, str] = dict(db.execute("SELECT digest, problem FROM failed"))
             self._total = len(self._known)
             self._pool = ThreadPoolExecutor(self._parsers.limits.processes, thread_name_prefix="lg-code-parse")
@@ -118,11 +115,15 @@ class IndexPass:
         located = self._workspace.top(place)
         with walking(located, WalkArgs(), self._workspace.settings, self._job) as walk:
             for folder in walk:
+                # Most files are as they were: they cost one `stat` and no call of a method.
                 for entry in folder.entries:
                     if entry.kind == "file":
                         path = place.prefix + entry.path
                         seen.add(path)
-                        self._look(path, entry, folder)
+                        known = self._known.get(path)
+                        if known is None or not _is_unchanged(known, entry):
+                            self._look(path, known, entry, folder)
+                self._job.check()
                 self._too_large = self._stored > 0 and self._database.size(self._db) > self._settings.index_max_mb << 20
         return walk
 
@@ -141,17 +142,12 @@ class IndexPass:
         self._result.complete = False
         self._result.stopped = self._result.stopped or why
 
-    def _look(self, path: str, entry: DirEntry, folder: Folder) -> None:
-        """Read a file if it may have changed."""
-        self._result.seen += 1
+    def _look(self, path: str, known: Known | None, entry: DirEntry, folder: Folder) -> None:
+        """Read a file that is new or may have changed."""
         self._job.step()
-        known = self._known.get(path)
         if known is None and self._is_full():
             return
         try:
-            stamp = stamp_of(entry.dirent.stat(follow_symlinks=False))
-            if known is not None and stamp and stamp == known.stamp:
-                return
             source = self._read(entry, folder.fd, path)
         except (OSError, LgError):
             source = None  # gone, closed to us, or with names outside of the root
@@ -230,3 +226,11 @@ class IndexPass:
             self._rows.changed(self._stored - self._result.changed)
             self._result.changed = self._stored
         self._db.execute("COMMIT")
+
+
+def _is_unchanged(known: Known, entry: DirEntry) -> bool:
+    """Return whether a file has the stamp that was kept, which was not kept while another change could leave it so."""
+    try:
+        return known.stamp == exact_stamp(entry.dirent.stat(follow_symlinks=False))
+    except OSError:
+        return False  # gone, or closed to us

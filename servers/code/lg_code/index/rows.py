@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain, count
 from typing import Any
 
 from lg_code.index.parts import IndexPart
@@ -47,6 +49,10 @@ class RowWriter:
         self._db = db
         self._parts = parts
         self._names: dict[str, int] = {}
+        last = db.execute("SELECT max(id) FROM names").fetchone()[0]
+        self._next_name = 1 + (last or 0)
+        self._knows_all = last is None
+        """Whether a name that is not remembered is new: so it is while an index is first made."""
 
     def store(self, new: NewFile) -> int:
         """Store a file instead of what was there under its path; return its id."""
@@ -75,32 +81,35 @@ class RowWriter:
         return file
 
     def _insert(self, file: int, facts: Facts) -> None:
-        symbols = [(file, self._name(symbol.name), symbol.kind, symbol.parent, *symbol[3:]) for symbol in facts.symbols]
+        uses = facts.uses
+        self._learn(uses, [symbol.name for symbol in facts.symbols])
+        known = self._names
         self._db.executemany(
             "INSERT INTO symbols(file, name, kind, parent, start_line, end_line, start_byte, end_byte) "
             "VALUES(?,?,?,?,?,?,?,?)",
-            symbols,
+            [(file, known[symbol[0]], *symbol[1:]) for symbol in facts.symbols],
         )
-        names, kinds = array("I"), array("H")
-        for name, use in facts.uses.items():
-            names.append(self._name(name))
-            kinds.append(use)
+        names, kinds = array("I", map(known.__getitem__, uses)), array("H", uses.values())
         self._db.execute("INSERT INTO file_uses VALUES(?,?,?)", (file, names.tobytes(), kinds.tobytes()))
         self._db.executemany("INSERT OR IGNORE INTO imports VALUES(?,?)", [(file, name) for name in facts.imports])
 
-    def _name(self, text: str) -> int:
-        known = self._names.get(text)
-        if known is not None:
-            return known
-        if len(self._names) > _MAX_CACHED_NAMES:
-            self._names.clear()
-        made = self._db.execute("INSERT OR IGNORE INTO names(text) VALUES(?)", (text,))
-        if made.rowcount == 1:
-            number = int(made.lastrowid or 0)
-        else:
-            number = int(self._db.execute("SELECT id FROM names WHERE text = ?", (text,)).fetchone()[0])
-        self._names[text] = number
-        return number
+    def _learn(self, *texts: Iterable[str]) -> None:
+        """Find the ids of names, and store those that are new: a few statements for all names of a file."""
+        known = self._names
+        if len(known) > _MAX_CACHED_NAMES:
+            known.clear()
+            self._knows_all = False
+        missing = [text for text in dict.fromkeys(chain(*texts)) if text not in known]
+        if missing and not self._knows_all:
+            wanted = json.dumps(missing)
+            query = "SELECT text, names.id FROM json_each(?) JOIN names ON names.text = json_each.value"
+            known.update(self._db.execute(query, (wanted,)))
+            missing = [text for text in missing if text not in known]
+        if missing:
+            rows = list(zip(count(self._next_name), missing, strict=False))
+            self._db.executemany("INSERT INTO names(id, text) VALUES(?,?)", rows)
+            self._next_name += len(rows)
+            known.update((text, number) for number, text in rows)
 
     def touch(self, path: str, stamp: str) -> None:
         """Note that a file is the same as before, with another stamp."""

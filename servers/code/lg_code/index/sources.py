@@ -52,8 +52,11 @@ def stamp_of(status: os.stat_result) -> str:
     "" for one that was changed so recently that another change would leave the same times.
     """
     latest = max(status.st_mtime_ns, status.st_ctime_ns)
-    if abs(time.time_ns() - latest) < _RECENT_NS:
-        return ""
+    return "" if abs(time.time_ns() - latest) < _RECENT_NS else exact_stamp(status)
+
+
+def exact_stamp(status: os.stat_result) -> str:
+    """Return the stamp of a file, however new it is: one that was kept is compared with this."""
     return f"{status.st_size} {status.st_mtime_ns} {status.st_ctime_ns} {status.st_ino} {status.st_dev}"
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import gt
 from typing import Any, Literal, NamedTuple, TypeGuard
 
 DEF, CALL, IMPORT, MENTION = 1, 2, 4, 8
@@ -89,7 +90,7 @@ def from_wire(value: Any, size: int) -> Facts:
         raise ValueError("no facts")  # noqa: TRY004 - the caller handles one error
     if len(symbols) > MAX_SYMBOLS or len(uses) > MAX_NAMES or len(imports) > MAX_NAMES:
         raise ValueError("too many facts")
-    if not all(_is_use(name, use) for name, use in uses.items()) or not all(_is_text(name, 400) for name in imports):
+    if not _are_uses(uses) or not all(_is_text(name, 400) for name in imports):
         raise ValueError("malformed names")
     lines, problem, language = value.get("lines"), value.get("problem"), value.get("language")
     if not _is_number(lines, size + 1) or not _is_text(problem, 400) or not _is_text(language, _KIND_WORD):
@@ -98,28 +99,47 @@ def from_wire(value: Any, size: int) -> Facts:
         language=language,
         reader=value["reader"],
         lines=lines,
-        symbols=[_symbol(row, size) for row in symbols],
+        symbols=_symbols(symbols, size),
         uses=uses,
         imports=imports,
         problem=problem,
     )
 
 
-def _symbol(row: Any, size: int) -> Symbol:
-    if not isinstance(row, list) or len(row) != len(Symbol._fields):
+def _symbols(rows: list[Any], size: int) -> list[Symbol]:
+    """Return the rows as symbols. Whole columns are checked at once: a large tree has millions of rows."""
+    if not rows:
+        return []
+    if set(map(type, rows)) != {list} or set(map(len, rows)) != {len(Symbol._fields)}:
         raise ValueError("malformed symbol")
-    name, kind, parent, start, end, first, last = row
-    if not (_is_text(name, MAX_NAME) and name and _is_text(kind, _KIND_WORD) and _is_text(parent, 4 * MAX_NAME)):
+    names, kinds, parents, first_lines, last_lines, starts, ends = zip(*rows, strict=True)
+    if not (_are_texts(names, MAX_NAME) and all(names)):
         raise ValueError("malformed symbol")
-    if not (_is_number(start, size + 1) and _is_number(end, size + 1) and 1 <= start <= end):
+    if not (_are_texts(kinds, _KIND_WORD) and _are_texts(parents, 4 * MAX_NAME)):
+        raise ValueError("malformed symbol")
+    if not (_are_numbers(first_lines, 1, size + 1) and _are_numbers(last_lines, 1, size + 1)):
         raise ValueError("malformed lines")
-    if not (_is_number(first, size) and _is_number(last, size) and first <= last):
+    if not (_are_numbers(starts, 0, size) and _are_numbers(ends, 0, size)):
         raise ValueError("malformed bytes")
-    return Symbol(name, kind, parent, start, end, first, last)
+    if any(map(gt, first_lines, last_lines)) or any(map(gt, starts, ends)):
+        raise ValueError("malformed lines")
+    return list(map(Symbol._make, rows))
 
 
-def _is_use(name: str, use: Any) -> bool:
-    return 0 < len(name) <= MAX_NAME and _is_number(use, MAX_COUNT << COUNT_SHIFT | KINDS)
+def _are_uses(uses: dict[str, Any]) -> bool:
+    if not uses:
+        return True
+    lengths = set(map(len, uses))
+    most = MAX_COUNT << COUNT_SHIFT | KINDS
+    return min(lengths) > 0 and max(lengths) <= MAX_NAME and _are_numbers(uses.values(), 0, most)
+
+
+def _are_texts(values: Sequence[Any], limit: int) -> bool:
+    return set(map(type, values)) == {str} and max(map(len, values)) <= limit
+
+
+def _are_numbers(values: Collection[Any], least: int, most: int) -> bool:
+    return set(map(type, values)) == {int} and min(values) >= least and max(values) <= min(most, _MAX_NUMBER)
 
 
 def _is_text(value: Any, limit: int) -> TypeGuard[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from functools import lru_cache
+from itertools import chain
 
 LONGEST = 64
 """Characters of one identifier that are looked at. A longer one is data, not a name."""
@@ -12,6 +13,8 @@ MOST_WORDS = 12
 """Words taken from one identifier."""
 CACHED = 60_000
 """Identifiers whose words a process remembers."""
+_COUNTED = 150_000
+"""Identifiers whose words a counter remembers."""
 _MOST_DIGITS = 4
 _LONGEST_WORD = 32
 _SHORTEST = 2
@@ -34,25 +37,27 @@ def identifiers(text: bytes) -> list[bytes]:
     return text.translate(_SPACED).split()
 
 
+class _WordsOf(dict[bytes, tuple[str, ...]]):
+    """The words of each identifier: looked up, and split the first time."""
+
+    def __missing__(self, identifier: bytes) -> tuple[str, ...]:
+        found = _split(identifier[: 4 * LONGEST].decode("utf-8", "replace"))
+        if len(self) < _COUNTED:
+            self[identifier] = found
+        return found
+
+
 class WordCounter:
     """Counts words. It remembers the words of each identifier, which is what takes the time."""
 
     def __init__(self) -> None:
-        self._known: dict[bytes, tuple[str, ...]] = {}
+        self._known = _WordsOf()
 
     def count(self, text: bytes) -> dict[str, int]:
         """Return how often each word stands in a text."""
-        known = self._known
-        if len(known) > CACHED:
-            known.clear()
-        counted: dict[str, int] = {}
-        for identifier, times in Counter(identifiers(text)).items():
-            found = known.get(identifier)
-            if found is None:
-                found = known[identifier] = _split(identifier[: 4 * LONGEST].decode("utf-8", "replace"))
-            for word in found:
-                counted[word] = counted.get(word, 0) + times
-        return counted
+        if len(self._known) >= _COUNTED:
+            self._known.clear()
+        return Counter(chain.from_iterable(map(self._known.__getitem__, identifiers(text))))
 
 
 @lru_cache(maxsize=CACHED)
