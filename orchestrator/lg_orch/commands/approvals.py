@@ -9,8 +9,9 @@ from lg_orch.contracts.text import one_line, visible
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
+    from lg_orch.contracts.events import Event
     from lg_orch.settings.find_run import FoundRun
 
 
@@ -35,7 +36,7 @@ def _waiting(found: FoundRun) -> Iterator[dict[str, Any]]:
     from lg_orch.human.question_texts import QuestionTexts
     from lg_orch.recording.journal import read_journal
     from lg_orch.runs.run_directory import is_driven
-    from lg_orch.runs.trace import finished
+    from lg_orch.runs.trace import ended, finished
     from lg_policy.errors import NotFound
 
     try:
@@ -45,6 +46,8 @@ def _waiting(found: FoundRun) -> Iterator[dict[str, Any]]:
     questions = [] if finished(events) else open_questions(events)
     request = next((event.data.get("request") for event in events if event.name == "run"), "")
     inputs = {event.data["call_id"]: event.data["input"] for event in events if event.data.get("input") is not None}
+    if not questions and ended(events) == "waiting" and not is_driven(found.run):
+        yield _plan_row(found, request, events)
     texts = QuestionTexts(found.run.questions)
     for question in map(texts.whole, questions):
         yield {
@@ -61,6 +64,26 @@ def _waiting(found: FoundRun) -> Iterator[dict[str, Any]]:
                 else how_to_answer(found.run.run_id, question)
             ),
         }
+
+
+def _plan_row(found: FoundRun, request: str, events: Sequence[Event]) -> dict[str, Any]:
+    """A run that waits with its plan (`run --plan-only`)."""
+    from lg_orch.engine.plan_view import plan_text
+    from lg_orch.runs.trace import build_trace
+
+    run_id = found.run.run_id
+    plans = build_trace(run_id, events).plans
+    steps = plan_text(plans[-1]).rstrip() if plans else ""
+    return {
+        "run_id": run_id,
+        "root": str(found.root) if found.root is not None else None,
+        "request": request,
+        "kind": "plan",
+        "tool": "",
+        "message": f"It waits with its plan; nothing was changed.\n{steps}".rstrip(),
+        "arguments": {},
+        "answer": f"`lg-orch resume {run_id}` carries it out, also with --plan FILE or --say TEXT.",
+    }
 
 
 def _text(row: dict[str, Any]) -> str:

@@ -15,6 +15,7 @@ import anyio
 
 from lg_orch.contracts.text import in_words, visible
 from lg_orch.human.approvals import Decision, HumanAnswer, Question
+from lg_orch.human.coloured import coloured, shows_colour
 from lg_orch.human.drafts import read_draft, write_draft
 from lg_orch.human.forms import check, typed
 from lg_policy.errors import InvalidArguments
@@ -75,7 +76,8 @@ class Terminal:
         with self._view.paused():
             self._forget()
             announce(self._target, self._notify)
-            self._say(f"\n{visible(question.message)}\n")
+            message = visible(question.message)
+            self._say(f"\n{coloured(message) if shows_colour(self._target) else message}\n")
             if question.kind == "outcome":
                 return await self._ask_outcome()
             if question.kind == "elsewhere":

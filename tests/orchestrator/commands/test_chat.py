@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import os
 import threading
 from pathlib import Path
@@ -252,10 +253,15 @@ def test_a_plan_alone_waits_for_resume(project: Project, tmp_path: Path) -> None
         assert planned.returncode == 3, planned.stderr
         assert "Nothing was changed" in planned.stdout
         assert "\x1b" not in planned.stdout
+        (waits,) = map(json.loads, lg_orch("approvals", "--json", cwd=tmp_path).stdout.splitlines())
+        assert (waits["kind"], waits["run_id"] in planned.stdout) == ("plan", True)
+        assert "calc.py" in waits["message"]
+        assert "\x1b" not in waits["message"]
         bad = lg_orch("resume", "last", "--plan", str(project.root / "calc.py"), *flags(project), cwd=project.root)
         assert bad.returncode == 2
         done = lg_orch("resume", "last", "--plan", str(steps), *flags(project), cwd=project.root)
     assert "Looked." in done.stdout, done.stderr
+    assert "no run waits" in lg_orch("approvals", cwd=tmp_path).stdout
     assert "look at calc.py" in str(work_requests(model)[0]["messages"])
 
 
