@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 FIX = "fix the failing sum in calc.py"
-QUESTION = "explain what add in calc.py does now"
 ROUTE = text('{"intent": "question", "lane": "interactive", "rationale": "A question."}')
 ASKED = "(Enter denies)? "
 
@@ -56,16 +55,23 @@ def assert_each_begins_with_the_one_before(requests: list[dict[str, Any]]) -> No
         assert after["messages"][: len(before["messages"])] == before["messages"]
 
 
-def test_a_follow_up_goes_on_with_the_same_messages_tools_and_gateway(project: Project) -> None:
-    script = [calls(READ), calls(patch()), text(ANSWER), calls(READ), text("It adds two numbers.")]
+def test_a_conversation_follows_up_shows_and_reverts_and_another_process_goes_on_with_it(project: Project) -> None:
+    script = [
+        calls(READ), calls(patch()), text(ANSWER), calls(READ), text("It adds two numbers."), text("I said: two."),
+    ]  # fmt: skip
     with ScriptedModel(working(script)) as model:
         project.configure(model)
         with talking(project) as talk:
             talk.say(FIX)
             talk.wait(ASKED)
+            assert f"\x1b[32m+    {RIGHT}" in talk.shown, "the diff is coloured"
             talk.type("o\n")
             talk.wait("Revert with")
-            talk.say(QUESTION)
+            talk.wait_for_input()
+            completed = talk.shown.count("lc.py") + 1
+            talk.type("explain what add in @ca\t")
+            talk.wait("lc.py", times=completed)
+            talk.type(" does now\r")
             talk.wait("It adds two numbers.")
             talk.say("/cost")
             talk.wait("2 runs: ")
@@ -75,33 +81,38 @@ def test_a_follow_up_goes_on_with_the_same_messages_tools_and_gateway(project: P
             talk.wait("[y/N]")
             talk.type("y\n")
             talk.wait("reverted 1 change set")
+            talk.say(f"/nonsense {KEY}")
+            talk.wait("there is no /nonsense")
+            talk.say("/model opnai:x")
+            talk.wait("did you mean openai:x?")
+            assert "invalid_config" not in talk.shown
             talk.wait_for_input()
             talk.type("\x04")
             assert talk.end() == 0, talk.shown
-        worked = work_requests(model)
-        assert_each_begins_with_the_one_before(worked)
-        assert len(worked) == 5
-        assert worked[3]["tools"] == worked[2]["tools"]
-        ids = [call["id"] for message in worked[-1]["messages"] for call in message.get("tool_calls") or ()]
-        assert len(ids) == len(set(ids)) == 3
-    assert WRONG in project.source()
-    assert len(list(state().rglob("journal.jsonl"))) == 2
+        assert WRONG in project.source()
+        assert_it_was_one_conversation(model)
+        with talking(project, "--continue") as talk:
+            talk.say("what did you say before?")
+            talk.wait("I said: two.")
+            talk.say("/quit")
+            assert talk.end() == 0, talk.shown
+        assert_each_begins_with_the_one_before(work_requests(model))
+    assert len(list(state().rglob("journal.jsonl"))) == 3
     assert [path.name for path in state().rglob("*gateway.log")] == ["chat-gateway.log"]  # one gateway served them all
 
 
-def test_what_is_typed_is_kept_for_the_next_conversation_for_its_owner_alone(project: Project) -> None:
-    with ScriptedModel([]) as model:
-        project.configure(model)
-        with talking(project) as talk:
-            talk.say(f"/nonsense {KEY}")
-            talk.wait("there is no /nonsense")
-            talk.say("/quit")
-            assert talk.end() == 0, talk.shown
-    (history,) = state().rglob("chat-history")
+def assert_it_was_one_conversation(model: ScriptedModel) -> None:
+    worked = work_requests(model)
+    assert_each_begins_with_the_one_before(worked)
+    assert len(worked) == 5
+    assert worked[3]["tools"] == worked[2]["tools"]
+    assert "calc.py does now" in str(worked[3]["messages"][-1])
+    ids = [call["id"] for message in worked[-1]["messages"] for call in message.get("tool_calls") or ()]
+    assert len(ids) == len(set(ids)) == 3
+    (history,) = state().rglob("chat-history")  # what was typed is kept for its owner alone
     assert history.stat().st_mode & 0o777 == 0o600
     assert "/nonsense" in history.read_text()
     assert KEY not in history.read_text()
-    assert project.root not in history.parents
 
 
 class Held:
@@ -127,23 +138,7 @@ def held() -> Iterator[Held]:
     made.go_on.set()
 
 
-def test_text_that_is_typed_while_it_works_is_told_with_the_next_step(project: Project, held: Held) -> None:
-    with ScriptedModel(held) as model:
-        project.configure(model)
-        with talking(project) as talk:
-            talk.say(FIX)
-            assert held.reached.wait(60)
-            talk.type("leave the tests alone\r")
-            talk.wait("you: leave the tests alone")
-            held.go_on.set()
-            talk.wait("No change is needed.")
-            talk.say("/quit")
-            assert talk.end() == 0, talk.shown
-        told = [str(request["messages"]).count("leave the tests alone") for request in work_requests(model)]
-    assert told == [0, 0, 1]
-
-
-def test_ctrl_c_stops_after_the_call_and_what_is_typed_then_goes_on_with_the_same_run(
+def test_typed_text_is_told_with_the_next_step_and_ctrl_c_stops_so_that_the_same_run_can_go_on(
     project: Project, held: Held
 ) -> None:
     with ScriptedModel(held) as model:
@@ -151,6 +146,8 @@ def test_ctrl_c_stops_after_the_call_and_what_is_typed_then_goes_on_with_the_sam
         with talking(project) as talk:
             talk.say(FIX)
             assert held.reached.wait(60)
+            talk.type("leave the tests alone\r")
+            talk.wait("you: leave the tests alone")
             talk.type("\x03")
             talk.wait("stopping after the current call")
             held.go_on.set()
@@ -161,51 +158,16 @@ def test_ctrl_c_stops_after_the_call_and_what_is_typed_then_goes_on_with_the_sam
             talk.wait(FIX, times=3)
             talk.say("/quit")
             assert talk.end() == 0, talk.shown
-        last = work_requests(model)[-1]
-    assert "only look" in str(last["messages"])
-    listed = lg_orch("runs", "list", "--json", "--repo-root", str(project.root), cwd=project.root)
-    assert len(listed.stdout.splitlines()) == 1
+        told = [str(request["messages"]) for request in work_requests(model)]
+    assert [text.count("leave the tests alone") for text in told] == [0, 0, 1]
+    assert [text.count("only look") for text in told] == [0, 0, 1]
+    assert len(list(state().rglob("journal.jsonl"))) == 1
 
 
-def test_another_process_goes_on_with_the_conversation(project: Project) -> None:
-    script = [calls(READ), text("It subtracts."), text("I said that it subtracts.")]
-    with ScriptedModel(working(script)) as model:
-        project.configure(model)
-        assert lg_orch("run", QUESTION, *flags(project), cwd=project.root).returncode == 0
-        with talking(project, "--continue") as talk:
-            talk.say("what did you say before?")
-            talk.wait("I said that it subtracts.")
-            talk.say("/quit")
-            assert talk.end() == 0, talk.shown
-        assert_each_begins_with_the_one_before(work_requests(model))
-
-
-def test_a_plan_is_shown_changed_and_carried_out_before_anything_is_done(project: Project) -> None:
+def test_a_plan_is_changed_and_carried_out_ctrl_c_carries_nothing_out_and_ctrl_d_leaves_whatever_works(
+    project: Project,
+) -> None:
     plan = text('{"steps": [{"id": "s1", "description": "Read calc.py"}, {"id": "s2", "description": "Change it"}]}')
-    with ScriptedModel([plan, calls(READ), text("Looked, as the plan says.")]) as model:
-        project.configure(model)
-        with talking(project) as talk:
-            talk.say(f"/plan {FIX}")
-            talk.wait("or type what should be different")
-            assert "Nothing was changed" in talk.shown
-            talk.say("/edit")
-            talk.wait("plan.txt")
-            (draft,) = state().rglob("plan.txt")
-            assert draft.read_text() == "1. Read calc.py\n2. Change it\n"
-            draft.write_text("1. Read calc.py and nothing else\n")
-            talk.wait("Enter carries it out")
-            talk.type("\r")
-            talk.wait("Looked, as the plan says.")
-            talk.say("/quit")
-            assert talk.end() == 0, talk.shown
-        told = str(work_requests(model)[0]["messages"])
-    assert "Read calc.py and nothing else" in told
-    assert "Change it" not in told
-    assert WRONG in project.source()
-
-
-def test_ctrl_c_carries_nothing_out_and_ctrl_d_leaves_whatever_works_and_no_text_is_lost(project: Project) -> None:
-    plan = text('{"steps": [{"id": "s1", "description": "Read calc.py"}]}')
     held = {2: threading.Event(), 3: threading.Event()}
     reached = {2: threading.Event(), 3: threading.Event()}
     count = itertools.count(1)
@@ -222,6 +184,7 @@ def test_ctrl_c_carries_nothing_out_and_ctrl_d_leaves_whatever_works_and_no_text
         with talking(project) as talk:
             talk.say(f"/plan\x1b\r{FIX}")  # on two lines
             talk.wait("or type what should be different")
+            assert "Nothing was changed" in talk.shown
             talk.wait_for_input()
             talk.type("\x03")
             talk.say("/edit")
@@ -229,7 +192,13 @@ def test_ctrl_c_carries_nothing_out_and_ctrl_d_leaves_whatever_works_and_no_text
             talk.type("\x03")
             talk.wait("the plan was not carried out")
             assert len(model.requests) == 1
-            talk.say("/go")
+            talk.say("/edit")
+            talk.wait("Ctrl-C, or [b], goes back", times=2)
+            (draft,) = state().rglob("plan.txt")
+            assert draft.read_text() == "1. Read calc.py\n2. Change it\n"
+            draft.write_text("1. Read calc.py and nothing else\n")
+            talk.wait_for_input()
+            talk.type("\r")
             assert reached[2].wait(60)
             talk.type("and the caf\udce9 too\r")  # a byte that is no UTF-8
             talk.wait("(told with the next step)")
@@ -240,9 +209,14 @@ def test_ctrl_c_carries_nothing_out_and_ctrl_d_leaves_whatever_works_and_no_text
             talk.wait("stopping after the current call")
             held[3].set()
             assert talk.end() == 0, talk.shown
+    told = str(work_requests(model)[0]["messages"])
+    assert "Read calc.py and nothing else" in told
+    assert "Change it" not in told
     assert "and the caf\ufffd too" in str(model.requests[2]["messages"])
+    assert WRONG in project.source()
 
 
+@pytest.mark.usefixtures("programs_by_fork")
 def test_a_plan_alone_waits_for_resume(project: Project, tmp_path: Path) -> None:
     plan = text('{"steps": [{"id": "s1", "description": "Read \\u001b]8;;x\\u0007calc.py"}]}')
     steps = tmp_path / "steps.txt"
