@@ -106,6 +106,12 @@ def main() -> None:
 
 def recorded(scratch: Path, model_url: str) -> str:
     """Run the program on the demo repository at a terminal, answer its question, return what it printed."""
+    argv, root, environ = prepared(scratch, model_url, "run", REQUEST)
+    return at_a_terminal(argv, cwd=root, environ=environ)
+
+
+def prepared(scratch: Path, model_url: str, *command: str) -> tuple[list[str], Path, dict[str, str]]:
+    """Make the demo repository. Returns what to start in it, where it is, and the environment for that."""
     root, home, config = scratch / "tidal", scratch / "home", scratch / "settings.toml"
     home.mkdir()
     for name, content in FILES.items():
@@ -122,8 +128,7 @@ def recorded(scratch: Path, model_url: str) -> str:
         f'[exec]\nenvironment = "{sys.prefix}"\n',
         "utf-8",
     )
-    argv = [sys.executable, "-P", "-m", "lg_orch", "run", REQUEST]
-    return at_a_terminal(argv, cwd=root, environ=kept | {"LG_CONFIG": str(config)})
+    return [sys.executable, "-P", "-m", "lg_orch", *command], root, kept | {"LG_CONFIG": str(config)}
 
 
 def at_a_terminal(argv: list[str], *, cwd: Path, environ: dict[str, str]) -> str:
@@ -174,19 +179,19 @@ def wrapped(line: str) -> list[list[Segment]]:
     return rows
 
 
-def svg(rows: list[list[Segment]]) -> str:
+def svg(rows: list[list[Segment]], title: str = f"lg-orch run: {REQUEST}", *, last: int = LAST_ROWS) -> str:
     """The rows as a picture that loads nothing: the reader's own monospaced font, each piece at its column."""
     while rows and not any(segment.text.strip() for segment in rows[-1]):
         rows.pop()
-    left_out = len(rows) - FIRST_ROWS - LAST_ROWS
+    left_out = len(rows) - FIRST_ROWS - last
     cut = [Segment(f"  ⋮ {left_out} rows left out", Style(dim=True))]
-    shown = [*rows[:FIRST_ROWS], cut, *rows[-LAST_ROWS:]] if left_out > 0 else rows
+    shown = [*rows[:FIRST_ROWS], cut, *rows[-last:]] if left_out > 0 else rows
     width = round(COLUMNS * LETTER_WIDTH + 2 * MARGIN)
     height = TITLE_HEIGHT + len(shown) * LINE_HEIGHT + MARGIN
     lines = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}"',
         'role="img" xml:space="preserve">',
-        f"<title>{html.escape(f'lg-orch run: {REQUEST}')}</title>",
+        f"<title>{html.escape(title)}</title>",
         f"<style>text {{ font: {LETTER_HEIGHT}px {FONTS}; white-space: pre }}</style>",
         f'<rect x="1" y="1" width="{width - 2}" height="{height - 2}" rx="9" fill="#1b1d23" stroke="#6b7280"/>',
         *(

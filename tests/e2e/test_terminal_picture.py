@@ -1,10 +1,11 @@
-"""docs/terminal.svg and the script that draws it from a run."""
+"""The pictures of a terminal in docs/, and the scripts that draw them from a run."""
 
 from __future__ import annotations
 
 import re
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -22,9 +23,12 @@ LOADS_SOMETHING = re.compile(
 )
 
 
-def check(picture: str) -> None:
-    rows = [element.text or "" for element in ET.fromstring(picture).iter("{http://www.w3.org/2000/svg}text")]
-    for words in SHOWN:
+def check(picture: str, shown: tuple[str, ...] = SHOWN) -> None:
+    pieces: dict[str, list[str]] = {}
+    for element in ET.fromstring(picture).iter("{http://www.w3.org/2000/svg}text"):
+        pieces.setdefault(element.attrib["y"], []).append(element.text or "")
+    rows = [" ".join(row) for row in pieces.values()]
+    for words in shown:
         assert any(words in row for row in rows), words
     assert not LOADS_SOMETHING.search(picture)
     assert not any(re.search(r"(?<![\w.])/(?:home|root|tmp|Users|var)/", row) for row in rows), rows
@@ -33,6 +37,20 @@ def check(picture: str) -> None:
 def test_the_picture_of_the_readme_shows_a_run_and_loads_nothing() -> None:
     assert "(docs/terminal.svg)" in (ROOT / "README.md").read_text("utf-8")
     check((ROOT / "docs" / "terminal.svg").read_text("utf-8"))
+
+
+def test_the_picture_of_a_conversation_shows_a_change_a_follow_up_and_its_undo() -> None:
+    assert "(conversation.svg)" in (ROOT / "docs" / "chat.md").read_text("utf-8")
+    said = ("> fix the failing test", "A tool call needs your approval.", "> which other code uses depth?")
+    undone = ("> /undo", "+    return chart - tide", "reverted 1 change set")
+    check((ROOT / "docs" / "conversation.svg").read_text("utf-8"), (*said, *undone))
+
+
+def test_a_row_that_was_drawn_twice_is_shown_as_it_was_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(ROOT / "scripts")
+    grid = import_module("conversation_picture").Grid()
+    grid.write("\x1b[?2004h> fi\x1b[31mx\x1b[0m it\r\nbelow\x1b[1A\r\x1b[2Cmend\x1b[K\r\n\x1b[Jlast\x1b]9;told\x07")
+    assert grid.lines() == ["> mend", "last"]
 
 
 @pytest.mark.timeout(330)
