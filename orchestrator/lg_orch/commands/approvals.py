@@ -47,7 +47,7 @@ def _waiting(found: FoundRun) -> Iterator[dict[str, Any]]:
     request = next((event.data.get("request") for event in events if event.name == "run"), "")
     inputs = {event.data["call_id"]: event.data["input"] for event in events if event.data.get("input") is not None}
     if not questions and ended(events) == "waiting" and not is_driven(found.run):
-        yield _plan_row(found, request, events)
+        yield _plan_row(found, str(request), events)
     texts = QuestionTexts(found.run.questions)
     for question in map(texts.whole, questions):
         yield {
