@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import logging
 import os
-import sys
 from typing import TYPE_CHECKING
 
 from lg_orch.commands.session import get_ready
@@ -21,11 +19,14 @@ def command(args: argparse.Namespace) -> int:
     with quick_imports():
         from lg_orch.engine.driver import import_heavy
         from lg_orch.service.assembly import assemble
+        from lg_orch.service.logs import start_logging
         from lg_orch.service.serving import drive_runs
         from lg_orch.settings.setup import prepare
+        from lg_policy.secrets.masking import Masker
+        from lg_policy.state import load_key
 
     setup = prepare(args)
-    logging.basicConfig(level=setup.flags.log_level.upper(), stream=sys.stderr, force=True)
+    start_logging(setup.flags.log_level, setup.loaded.settings.log, Masker(load_key("mask"), []))
     parts = assemble(args, setup)
     os.chdir(setup.state.path)  # see `commands.serve`
     import_heavy()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from lg_orch.service.records.lease_table import LeaseTable
 from lg_orch.service.records.run_events import RunFiles
 from lg_orch.service.records.run_table import RunTable
+from lg_orch.service.records.schedule_table import ScheduleTable
 from lg_orch.service.records.sqlite import SqliteDatabase
 from lg_orch.service.records.token_table import TokenRows
 from lg_orch.service.repositories import Repositories
@@ -48,6 +49,8 @@ class Parts:
     places: Places
     tokens: TokenRows
     repositories: Repositories
+    schedules: ScheduleTable
+    store_url: str
 
     def presence(self, worker: str) -> WorkerPresence | None:
         """Return what shows other machines that a worker's process lives; nothing where all are on this one."""
@@ -74,7 +77,7 @@ def assemble(args: argparse.Namespace, setup: CommandSetup, environ: Mapping[str
         settings=settings.service, state=setup.state.path, database=database, runs=RunTable(database),
         leases=_leases(database, settings.service),
         events=events, places=places, tokens=TokenRows(database, load_key("service-tokens")),
-        repositories=repositories,
+        repositories=repositories, schedules=ScheduleTable(database), store_url=url,
     )  # fmt: skip
 
 

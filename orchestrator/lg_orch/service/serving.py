@@ -15,8 +15,11 @@ import anyio.from_thread
 
 from lg_orch.service.api.app import run_api
 from lg_orch.service.api.bearer import BearerLogin
-from lg_orch.service.api.service import RunService, nobody
+from lg_orch.service.api.scheduling import scheduled_run
+from lg_orch.service.api.service import RunService, never_ended, nobody
 from lg_orch.service.assembly import TOKEN, TOKEN_DAYS
+from lg_orch.service.records.retention import Retention
+from lg_orch.service.work.chores import Chores
 from lg_orch.service.work.tools import WorkerTools
 from lg_orch.service.work.worker import Worker
 from lg_policy.config.flags import ServeFlags
@@ -58,6 +61,10 @@ class WorkerThread:
         """Begin; returns when the worker looks for runs."""
         self._thread.start()
         self._ready.wait()
+
+    def ended(self) -> bool:
+        """Tell whether its event loop has ended."""
+        return self._ready.is_set() and not self._thread.is_alive()
 
     def wake(self) -> None:
         """Have the worker look for a run now."""
@@ -102,7 +109,18 @@ def tools_of(parts: Parts, args: argparse.Namespace) -> WorkerTools:
         gateway_token=token,
         gateways=parts.settings.gateways,
         service=parts.settings,
+        chores=chores_of(parts),
     )
+
+
+def chores_of(parts: Parts) -> Chores:
+    """Return what workers do beside runs."""
+    masker = Masker(load_key("mask"), [])
+    return Chores(
+        schedules=parts.schedules, scheduled=lambda schedule: scheduled_run(schedule, parts.repositories, masker),
+        runs=parts.runs, retention=Retention(parts.database), repositories=parts.repositories,
+        store_url=parts.store_url, max_queued=parts.settings.max_queued, keep_days=parts.settings.keep_days,
+    )  # fmt: skip
 
 
 def first_token(parts: Parts) -> Path:
@@ -181,7 +199,8 @@ def service_of(parts: Parts, thread: WorkerThread | None) -> RunService:
     return RunService(
         runs=parts.runs, events=parts.events, repositories=parts.repositories, settings=parts.settings,
         masker=Masker(load_key("mask"), []), logins=(BearerLogin(parts.tokens),),
-        wake=thread.wake if thread is not None else nobody,
+        schedules=parts.schedules, wake=thread.wake if thread is not None else nobody,
+        worker_ended=thread.ended if thread is not None else never_ended,
     )  # fmt: skip
 
 

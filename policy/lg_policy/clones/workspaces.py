@@ -79,6 +79,10 @@ class Workspaces:
             return None
         return parts if len(parts) == 4 and parts[1] == "runs" else None
 
+    def run_of(self, root: str) -> Path:
+        """Return the directory of the run that a clone was made for, with everything in it."""
+        return Path(root).parent
+
     def place(self, address: CloneAddress, run_id: str) -> Path:
         """Return where the clone of a run is, or would be."""
         return self._run(address, run_id) / address.name

@@ -49,6 +49,8 @@ class Api:
     port: int
     token: str
     parts: Parts
+    thread: Any = None
+    """The worker's, where there is one."""
     people: People
     """Who may log in to its console."""
 

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from lg_orch.service.records.rows import RunRow
 
 KEY = "idempotency-key"
+OPTIONS = {"model", "approvals", "ref", "max_tokens", "max_cost_usd", "max_wall_s"}
+"""Fields of a new run that its row keeps as they are."""
 MAX_KEY = 200
 GO_ON: tuple[RunPhase, ...] = ("queued", "running", "waiting", "interrupted")
 """States in which guidance still reaches a run."""
@@ -43,12 +45,17 @@ async def create_run(call: Call) -> Response:
     return JSONResponse(view_of(row), 201 if new else 200, headers={"location": f"/v1/runs/{row.run_id}"})
 
 
+def refuse_ref(body: CreateRun, root: str) -> None:
+    """Raise `InvalidArguments` for a branch of a repository that is not cloned."""
+    if body.ref is not None and root:
+        raise InvalidArguments("`ref` goes with a repository that is cloned", hint="leave it out, or name an address")
+
+
 def _create(call: Call) -> tuple[RunRow, bool]:
     body: CreateRun = call.body
     named, root, root_id = call.service.repositories.resolve(body.repository)
-    if body.ref is not None and root:
-        raise InvalidArguments("`ref` goes with a repository that is cloned", hint="leave it out, or name an address")
-    options = body.model_dump(include={"model", "approvals", "ref", "max_tokens", "max_cost_usd", "max_wall_s"})
+    refuse_ref(body, root)
+    options = body.model_dump(include=OPTIONS)
     call.service.repositories.refuse_raised(options, root)
     run_id = fresh_run_id()
     new = NewRun(

@@ -13,7 +13,8 @@ from starlette.routing import Route
 
 from lg_orch.contracts.errors import StoreGone
 from lg_orch.contracts.events import RunTrace
-from lg_orch.service.api import acting, bodies, reading
+from lg_orch.service.api import acting, bodies, reading, scheduling
+from lg_orch.service.api.access import require_role
 from lg_orch.service.api.endpoints import Endpoint, openapi
 from lg_orch.service.api.event_stream import FollowEvents, run_events
 from lg_orch.service.api.problems import (
@@ -25,7 +26,9 @@ from lg_orch.service.api.problems import (
     problem,
 )  # fmt: skip
 from lg_orch.service.api.requests import Answer, Guard, answering
+from lg_orch.service.records.run_counts import run_families
 from lg_policy.errors import LgError
+from lg_policy.metrics_text import metrics_text
 from lg_policy.version import __version__
 
 if TYPE_CHECKING:
@@ -95,6 +98,20 @@ ENDPOINTS = (
         method="POST", path=f"{_RUN}/cancel", name="cancel_run", summary="Cancel a run.", role="operator",
         handler=acting.cancel_run, answers={200: ("The run, which has ended.", bodies.RunView), **_TAKEN},
     ),
+    Endpoint(
+        method="GET", path="/v1/schedules", name="list_schedules", summary="List the schedules.", role="viewer",
+        handler=scheduling.list_schedules, answers={200: ("All of them.", scheduling.ScheduleList)},
+    ),
+    Endpoint(
+        method="POST", path="/v1/schedules", name="add_schedule", summary="Make a request again and again.",
+        role="operator", handler=scheduling.add_schedule, body=scheduling.AddSchedule,
+        answers={201: ("The schedule.", scheduling.ScheduleView)},
+    ),
+    Endpoint(
+        method="DELETE", path="/v1/schedules/{name}", name="remove_schedule", summary="Remove a schedule.",
+        role="operator", handler=scheduling.remove_schedule,
+        answers={200: ("The schedule that was removed.", scheduling.ScheduleView)},
+    ),
 )  # fmt: skip
 """All of them."""
 
@@ -114,13 +131,23 @@ def run_api(service: RunService, extra: Sequence[BaseRoute] = ()) -> Starlette:
             await anyio.to_thread.run_sync(service.runs.reachable)
         except StoreGone:
             return problem(503, "not_ready", "the store cannot be reached", headers={"retry-after": "5"})
+        if service.worker_ended():
+            text = "the worker of this service has ended: runs stay queued"
+            return problem(503, "not_ready", text, headers={"retry-after": "5"})
         return JSONResponse({"status": "ok"})
+
+    async def metrics(request: Request) -> Response:
+        await require_role(service.logins, request, "viewer")
+        families = await anyio.to_thread.run_sync(run_families, service.runs.database)
+        kind, body = metrics_text(families, request.headers.get("accept", ""))
+        return Response(body, headers={"content-type": kind, "cache-control": "no-store"})
 
     routes = [
         *_routes(service),
         Route("/openapi.json", described, methods=["GET"]),
         Route("/healthz", alive, methods=["GET"]),
         Route("/readyz", ready, methods=["GET"]),
+        Route("/metrics", metrics, methods=["GET"]),
         *extra,
     ]
     return Starlette(

@@ -129,7 +129,7 @@ def _in_path(endpoint: Endpoint) -> list[dict[str, Any]]:
         found.append(
             {"name": "run_id", "in": "path", "required": True, "schema": {"type": "string", "pattern": pattern}}
         )
-    if "{name:path}" in endpoint.path:
+    if "{name:path}" in endpoint.path or "{name}" in endpoint.path:
         found.append({"name": "name", "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}})
     return found
 

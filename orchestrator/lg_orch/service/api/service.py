@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from lg_orch.service.records.rows import RunRow
     from lg_orch.service.records.run_events import RunEvents
     from lg_orch.service.records.run_table import RunTable
+    from lg_orch.service.records.schedule_table import ScheduleTable
     from lg_orch.service.repositories import Repositories
     from lg_policy.config.service import ServiceSettings
     from lg_policy.secrets.masking import Masker
@@ -32,6 +33,11 @@ NAMES = {"once": "approve", "run": "approve_for_run"}
 
 def nobody() -> None:
     """Wake nobody: workers look by themselves."""
+
+
+def never_ended() -> bool:
+    """Tell that no worker has ended: the service has none."""
+    return False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +52,9 @@ class RunService:
     logins: Sequence[Login]
     wake: Callable[[], None] = nobody
     """Tells a worker that there may be something to do."""
+    schedules: ScheduleTable
+    worker_ended: Callable[[], bool] = never_ended
+    """Tells that the worker of this process drives nothing any more."""
     recheck_s: float = 15.0
     """Seconds after which a stream looks again whether its reader may still read."""
     streams: list[object] = field(default_factory=list)

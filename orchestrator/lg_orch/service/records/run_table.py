@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 COLUMNS = tuple(field.name for field in fields(RunRow))
 _SELECT = f"SELECT {', '.join(COLUMNS)} FROM lg_runs"  # noqa: S608  names of our own
+RETURNED = ", ".join(COLUMNS)
 _JSON = frozenset({"options", "report", "undo"})
 ANY_RUN = """
 SELECT run_id FROM lg_runs
@@ -50,24 +51,7 @@ class RunTable:
                 made = _made_before(tx, new, now)
                 if made is not None:
                     return _one(tx, made), False
-            waiting = int(tx.execute("SELECT count(*) FROM lg_runs WHERE work IS NOT NULL")[0][0])
-            if waiting >= max_queued:
-                raise LimitExceeded(
-                    f"{waiting} runs wait for a worker, and service.max_queued is {max_queued}",
-                    hint="try again later, or start more workers",
-                )
-            values = {
-                "run_id": new.run_id, "state": "queued", "request": new.request, "repository": new.repository,
-                "root": new.root, "root_id": new.root_id, "options": json.dumps(dict(new.options)),
-                "created_by": new.created_by, "created": now, "updated": now, "priority": new.priority,
-                "work": "drive", "forked_from": new.forked_from,
-            }  # fmt: skip
-            marks, names = ", ".join("?" * len(values)), ", ".join(values)
-            statement = f"INSERT INTO lg_runs ({names}) VALUES ({marks})"  # noqa: S608  names of our own
-            tx.execute(statement, tuple(values.values()))
-            if new.guidance is not None:
-                # In the same transaction: no worker begins the run without it.
-                _keep_said(tx, new.run_id, "say", {"text": new.guidance, "denies": False}, new.created_by)
+            add_run(tx, new, max_queued)
             return _one(tx, new.run_id), True
 
     def reachable(self) -> None:
@@ -85,7 +69,7 @@ class RunTable:
         where, parameters = _conditions(chosen)
         order = " ORDER BY created DESC, run_id DESC LIMIT ?"
         with self.database.transaction() as tx:
-            return [_row(row) for row in tx.execute(f"{_SELECT}{where}{order}", [*parameters, limit])]
+            return [row_of(row) for row in tx.execute(f"{_SELECT}{where}{order}", [*parameters, limit])]
 
     def say(
         self, run_id: str, kind: str, body: Mapping[str, Any], by: str, *, expected: Sequence[RunPhase] = ()
@@ -158,6 +142,28 @@ class RunTable:
                 tx.execute("DELETE FROM lg_run_said WHERE id = ?", (each,))
 
 
+def add_run(tx: Transaction, new: NewRun, max_queued: int) -> None:
+    """Add a run for a worker to drive. Raises `LimitExceeded` when too many runs wait."""
+    waiting = int(tx.execute("SELECT count(*) FROM lg_runs WHERE work IS NOT NULL")[0][0])
+    if waiting >= max_queued:
+        raise LimitExceeded(
+            f"{waiting} runs wait for a worker, and service.max_queued is {max_queued}",
+            hint="try again later, or start more workers",
+        )
+    now = tx.now()
+    values = {
+        "run_id": new.run_id, "state": "queued", "request": new.request, "repository": new.repository,
+        "root": new.root, "root_id": new.root_id, "options": json.dumps(dict(new.options)),
+        "created_by": new.created_by, "created": now, "updated": now, "priority": new.priority,
+        "work": "drive", "forked_from": new.forked_from,
+    }  # fmt: skip
+    marks, names = ", ".join("?" * len(values)), ", ".join(values)
+    tx.execute(f"INSERT INTO lg_runs ({names}) VALUES ({marks})", tuple(values.values()))  # noqa: S608  names of our own
+    if new.guidance is not None:
+        # In the same transaction: no worker begins the run without it.
+        _keep_said(tx, new.run_id, "say", {"text": new.guidance, "denies": False}, new.created_by)
+
+
 def _keep_said(tx: Transaction, run_id: str, kind: str, body: Mapping[str, Any], by: str) -> None:
     tx.execute(
         "INSERT INTO lg_run_said (id, run_id, kind, body, by_whom, time) VALUES (?, ?, ?, ?, ?, ?)",
@@ -213,10 +219,11 @@ def _one(tx: Transaction, run_id: str) -> RunRow:
     rows = tx.execute(f"{_SELECT} WHERE run_id = ?", (run_id,))
     if not rows:
         raise NotFound(f"there is no run {run_id!r}", hint="GET /v1/runs lists the runs")
-    return _row(rows[0])
+    return row_of(rows[0])
 
 
-def _row(row: Row) -> RunRow:
+def row_of(row: Row) -> RunRow:
+    """Return a run from its columns, in the order of `COLUMNS`."""
     values = dict(zip(COLUMNS, row, strict=True))
     for name in _JSON:
         values[name] = json.loads(values[name]) if values[name] is not None else None

@@ -68,6 +68,28 @@ TABLES = (
         digest TEXT NOT NULL
     )
     """,
+    """
+    CREATE TABLE IF NOT EXISTS lg_schedules (
+        name TEXT PRIMARY KEY,
+        cron TEXT NOT NULL,
+        zone TEXT NOT NULL,
+        body TEXT NOT NULL,
+        created_by TEXT NOT NULL,
+        created DOUBLE PRECISION NOT NULL,
+        next_at DOUBLE PRECISION NOT NULL,
+        last_at DOUBLE PRECISION,
+        last_run TEXT,
+        error TEXT
+    )
+    """,
+    """
+    CREATE TABLE IF NOT EXISTS lg_run_counts (
+        name TEXT NOT NULL,
+        label TEXT NOT NULL,
+        value DOUBLE PRECISION NOT NULL,
+        PRIMARY KEY (name, label)
+    )
+    """,
     "INSERT INTO lg_service_ticks (name, time) VALUES ('claim', 0) ON CONFLICT (name) DO NOTHING",
 )
 ONE_CLAIM_AT_A_TIME = "UPDATE lg_service_ticks SET time = time WHERE name = 'claim'"

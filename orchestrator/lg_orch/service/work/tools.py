@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from lg_orch.service.records.interface import WorkerPresence
     from lg_orch.service.records.lease_table import LeaseTable
     from lg_orch.service.repositories import Repositories
+    from lg_orch.service.work.chores import Chores
     from lg_orch.service.work.places import Places
 
 
@@ -25,6 +26,8 @@ class WorkerTools:
     places: Places
     presence: Callable[[str], WorkerPresence | None]
     """Shows others that a worker of that name lives."""
+    chores: Chores | None = None
+    """What is done beside runs, now and then."""
     gateway_url: str | None = None
     """Of repositories that `gateways` does not name; `None` for one of the run's own."""
     gateway_token: str | None = None

@@ -18,6 +18,7 @@ import anyio.to_thread
 from lg_orch.contracts.errors import RunBusy, RunLost, StoreGone
 from lg_orch.contracts.text import sentence
 from lg_orch.engine.signals import StopRequests
+from lg_orch.service.logs import current_run
 from lg_orch.service.work.driving import drive
 from lg_orch.service.work.tools import WorkerTools
 from lg_orch.service.work.undoing import take_back
@@ -109,6 +110,8 @@ class Worker:
                 await anyio.to_thread.run_sync(self._presence.renew)
             mine = tuple(self._leases.values())
             lost = await anyio.to_thread.run_sync(self._tools.leases.take_from_lost, mine)
+            if self._tools.chores is not None:
+                await anyio.to_thread.run_sync(self._tools.chores.do)
         except StoreGone as error:
             log.warning("%s", error.message)
             return False
@@ -132,6 +135,7 @@ class Worker:
         """Do a claimed run's work, with signs of life meanwhile, and give the run back."""
         requests = self._going.setdefault(lease.run_id, StopRequests())
         self._leases[lease.run_id] = lease
+        current_run.set(lease.run_id)
         try:
             async with anyio.create_task_group() as group:
                 group.start_soon(self._live, lease, requests)
