@@ -6,6 +6,7 @@ from argparse import ArgumentTypeError
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lg_orch.commands.schedule_flags import SCHEDULES
 from lg_orch.commands.setup_commands import SETUP_COMMANDS
 from lg_policy.command_line.commands import Command
 
@@ -227,21 +228,6 @@ def _tokens_revoke(parser: Parser) -> None:
     parser.add_argument("name", metavar="NAME", help="a token's id, or a name for all tokens of it")
 
 
-def _schedules_add(parser: Parser) -> None:
-    parser.add_argument("name", metavar="NAME", help="a name for the schedule")
-    parser.add_argument("request", nargs="+", metavar="REQUEST", help='for example "update the changelog"')
-    parser.add_argument(
-        "--cron", required=True, metavar="EXPRESSION", help='minute, hour, day, month, weekday, such as "0 3 * * 1-5"'
-    )
-    parser.add_argument("--zone", default="UTC", metavar="ZONE", help="time zone of the expression (default: UTC)")
-    parser.add_argument("--repository", metavar="REPOSITORY", help="a path or address that the service allows")
-    parser.add_argument("--ref", metavar="REF", help="with an address: the branch or tag to begin from")
-
-
-def _schedules_remove(parser: Parser) -> None:
-    parser.add_argument("name", metavar="NAME", help="the schedule's name")
-
-
 def _add_gateway(parser: Parser) -> None:
     parser.add_argument("--gateway", metavar="URL", help="use a running gateway; set its token in LG_GATEWAY_TOKEN")
 
@@ -399,34 +385,7 @@ COMMANDS = (
             ),
         ),
     ),
-    Command(
-        name="schedules",
-        help="have the run service make requests again and again",
-        default="list",
-        actions=(
-            Command(
-                name="add",
-                help="make a request at the times of a cron expression",
-                run="lg_orch.commands.schedules:command",
-                flags=_schedules_add,
-                example='schedules add nightly --cron "0 3 * * 1-5" "update the changelog"',
-            ),
-            Command(
-                name="list",
-                help="list the schedules",
-                run="lg_orch.commands.schedules:command",
-                flags=_json_lines,
-                example="schedules list",
-            ),
-            Command(
-                name="remove",
-                help="remove a schedule; its runs stay",
-                run="lg_orch.commands.schedules:command",
-                flags=_schedules_remove,
-                example="schedules remove nightly",
-            ),
-        ),
-    ),
+    SCHEDULES,
     Command(
         name="trust",
         help="accept the repository's .lg.toml as it is now",

@@ -18,7 +18,8 @@ def _endpoint(url: str) -> str:
 
 
 class LogSettings(Section):
-    """The log of the gateway and of the run service, on standard error. Known secrets are masked in it, whatever its format."""
+    """The log of the gateway and of the run service, on standard error. Known secrets are masked in it, whatever its
+    format."""
 
     format: Literal["text", "json"] = "text"
     """`json`: one JSON object a line, with the request, run and trace that a line belongs to."""

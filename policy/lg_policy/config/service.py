@@ -83,6 +83,8 @@ class ServiceSettings(Section):
     """Seconds between two signs of life of a worker."""
     lease_s: PositiveFloat = 20
     """Seconds without a sign of life until another worker takes a run over."""
+    langgraph_api: bool = False
+    """Whether `/lg` answers as LangGraph Server does, for its clients and user interfaces."""
     keep_days: Annotated[float, Field(ge=0)] = 30
     """Days that a run is kept after it ended, with its events, files and clone; 0 keeps it for good. A run that waits
     for a human has not ended."""

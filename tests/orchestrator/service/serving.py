@@ -133,7 +133,7 @@ def serving(root: Path, *flags: str, worker: bool = True, recheck_s: float = 15.
         thread.start()
     try:
         token = first_token(parts).read_text("ascii").strip()
-        yield Api(port=listener.getsockname()[1], token=token, parts=parts, people=served.console.people)
+        yield Api(port=listener.getsockname()[1], token=token, parts=parts, people=served.console.people, thread=thread)
     finally:
         server.should_exit = True
         api.join()

@@ -40,7 +40,7 @@ RESUMABLE: tuple[RunPhase, ...] = ("waiting", "interrupted", "failed", "cancelle
 
 async def create_run(call: Call) -> Response:
     """Create a run; the same idempotency key with the same body answers with the run that it made."""
-    row, new = await anyio.to_thread.run_sync(_create, call)
+    row, new = await anyio.to_thread.run_sync(create, call)
     call.service.wake()
     return JSONResponse(view_of(row), 201 if new else 200, headers={"location": f"/v1/runs/{row.run_id}"})
 
@@ -51,7 +51,8 @@ def refuse_ref(body: CreateRun, root: str) -> None:
         raise InvalidArguments("`ref` goes with a repository that is cloned", hint="leave it out, or name an address")
 
 
-def _create(call: Call) -> tuple[RunRow, bool]:
+def create(call: Call) -> tuple[RunRow, bool]:
+    """Create the run of a body; returns whether it is new."""
     body: CreateRun = call.body
     named, root, root_id = call.service.repositories.resolve(body.repository)
     refuse_ref(body, root)
@@ -79,12 +80,13 @@ def _key(call: Call, root: str) -> dict[str, Any]:
 
 async def answer_run(call: Call) -> Response:
     """Answer a question of a run, which then goes on."""
-    row = await anyio.to_thread.run_sync(_answer, call)
+    row = await anyio.to_thread.run_sync(answer, call)
     call.service.wake()
     return JSONResponse(view_of(row), 202)
 
 
-def _answer(call: Call) -> RunRow:
+def answer(call: Call) -> RunRow:
+    """Keep the answer to a question, for a worker to go on with."""
     body: AnswerRun = call.body
     row = call.service.runs.get(call.run_id)
     asked = {question.key: question for question in questions_of(call.service, row, call.service.events.all(row))}

@@ -142,8 +142,14 @@ def run_api(service: RunService, extra: Sequence[BaseRoute] = ()) -> Starlette:
         kind, body = metrics_text(families, request.headers.get("accept", ""))
         return Response(body, headers={"content-type": kind, "cache-control": "no-store"})
 
+    langgraph: list[BaseRoute] = []
+    if service.settings.langgraph_api:
+        from lg_orch.service.langgraph_api.routes import LANGGRAPH
+
+        langgraph = _routes(service, LANGGRAPH)
     routes = [
-        *_routes(service),
+        *_routes(service, ENDPOINTS),
+        *langgraph,
         Route("/openapi.json", described, methods=["GET"]),
         Route("/healthz", alive, methods=["GET"]),
         Route("/readyz", ready, methods=["GET"]),
@@ -161,10 +167,10 @@ def run_api(service: RunService, extra: Sequence[BaseRoute] = ()) -> Starlette:
     )  # fmt: skip
 
 
-def _routes(service: RunService) -> list[BaseRoute]:
+def _routes(service: RunService, endpoints: Sequence[Endpoint]) -> list[BaseRoute]:
     """One route for each path, so that a method that it has not is told which it has."""
     by_path: dict[str, dict[str, Answer]] = {}
-    for entry in ENDPOINTS:
+    for entry in endpoints:
         by_path.setdefault(entry.path, {})[entry.method] = answering(service, entry)
     return [Route(path, _by_method(answers), methods=list(answers)) for path, answers in by_path.items()]
 

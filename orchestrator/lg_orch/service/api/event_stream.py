@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from lg_orch.contracts.events import Event
     from lg_orch.service.api.endpoints import Call
+    from lg_orch.service.api.service import RunService
     from lg_orch.service.records.rows import RunRow
     from lg_orch.service.records.run_events import Follower
 
@@ -58,12 +59,17 @@ async def run_events(call: Call) -> Response:
     service, asked = call.service, call.query
     after = _after(call.request.headers.get(LAST), asked.after)
     row = await anyio.to_thread.run_sync(service.runs.get, call.run_id)
+    require_stream(service)
+    return EventStream(call, row, after, follow=asked.follow)
+
+
+def require_stream(service: RunService) -> None:
+    """Raise `ApiError` when too many streams are open."""
     if len(service.streams) >= service.settings.max_streams:
         raise ApiError(
             503, "limit_exceeded", f"{len(service.streams)} event streams are open", headers={"retry-after": "5"},
             hint="close one, or raise service.max_streams",
         )  # fmt: skip
-    return EventStream(call, row, after, follow=asked.follow)
 
 
 def _after(header: str | None, query: int | None) -> int:
@@ -134,14 +140,14 @@ class EventStream(Response):
                 row, events = await anyio.to_thread.run_sync(self._look, follower)
             except StoreGone:
                 return  # the client connects again
-            text = await anyio.to_thread.run_sync(self._reset, row) if first else ""
-            text += "".join(map(_framed, events))
-            state = _event("state", {"state": row.state, "stopping": bool(row.stop), "undo": row.undo})
+            text = await anyio.to_thread.run_sync(self.opening, row) if first else ""
+            text += "".join(map(self.of_event, events))
+            state = self.of_state(row)
             if state != known and not events:
                 known = state
                 text += state
-            over = not events and (not self._follow or (row.state in ENDED and row.work is None))
-            text += _event("end", {"state": row.state}) if over else ""
+            over = not events and (not self._follow or self.is_over(row))
+            text += await anyio.to_thread.run_sync(self.of_end, row) if over else ""
             if not text and anyio.current_time() - quiet > COMMENT_S:
                 text = ": still here\n\n"
             if text:
@@ -167,17 +173,31 @@ class EventStream(Response):
         row = self._call.service.runs.get(self._call.run_id)
         return row, follower.read()
 
-    def _reset(self, row: RunRow) -> str:
+    def opening(self, row: RunRow) -> str:
+        """Return what comes before everything else."""
         last = self._call.service.events.last(row) if self._after else 0
-        return _event("reset", {"last": last}) if self._after > last else ""
+        return framed("reset", {"last": last}) if self._after > last else ""
+
+    def of_event(self, event: Event) -> str:
+        """Return what is sent of one event."""
+        return f"id: {event.seq}\nevent: run\ndata: {event.model_dump_json()}\n\n"
+
+    def of_state(self, row: RunRow) -> str:
+        """Return what is sent of the run's state."""
+        return framed("state", {"state": row.state, "stopping": bool(row.stop), "undo": row.undo})
+
+    def of_end(self, row: RunRow) -> str:
+        """Return what comes last."""
+        return framed("end", {"state": row.state})
+
+    def is_over(self, row: RunRow) -> bool:
+        """Tell whether nothing more will come."""
+        return row.state in ENDED and row.work is None
 
 
-def _framed(event: Event) -> str:
-    return f"id: {event.seq}\nevent: run\ndata: {event.model_dump_json()}\n\n"
-
-
-def _event(name: str, data: object) -> str:
-    return f"event: {name}\ndata: {json.dumps(data)}\n\n"
+def framed(name: str, data: object, number: int | None = None) -> str:
+    """Return one event of a stream."""
+    return f"{f'id: {number}' + chr(10) if number is not None else ''}event: {name}\ndata: {json.dumps(data)}\n\n"
 
 
 async def _sent(send: Send, data: bytes) -> bool:

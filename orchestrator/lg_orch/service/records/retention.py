@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from lg_orch.service.records.rows import RunRow
 
 AT_ONCE = 100
-_TABLES = ("lg_run_keys", "lg_run_said")
+_TABLES = ("lg_run_keys", "lg_run_said", "lg_thread_runs")
 _SHARED_TABLES = ("lg_run_events", "lg_run_files")
 
 

@@ -83,6 +83,21 @@ TABLES = (
     )
     """,
     """
+    CREATE TABLE IF NOT EXISTS lg_threads (
+        thread_id TEXT PRIMARY KEY,
+        metadata TEXT NOT NULL,
+        created_by TEXT NOT NULL,
+        created DOUBLE PRECISION NOT NULL
+    )
+    """,
+    """
+    CREATE TABLE IF NOT EXISTS lg_thread_runs (
+        thread_id TEXT NOT NULL,
+        run_id TEXT NOT NULL,
+        PRIMARY KEY (thread_id, run_id)
+    )
+    """,
+    """
     CREATE TABLE IF NOT EXISTS lg_run_counts (
         name TEXT NOT NULL,
         label TEXT NOT NULL,
