@@ -142,7 +142,10 @@ def _text(content: Any) -> str:
 
 
 def answer_of(resume: Any, open_questions: Sequence[Mapping[str, Any]]) -> AnswerRun:
-    """Return the answer that `command.resume` gives to an open question, by default the first. Raises `InvalidArguments`."""
+    """Return the answer that `command.resume` gives to an open question: to the first, unless it names one.
+
+    Raises `InvalidArguments`.
+    """
     if not open_questions:
         raise InvalidArguments("the thread waits for nothing", hint="send `input` to begin a run")
     keys = [str(question["id"]) for question in open_questions]
