@@ -31,7 +31,7 @@ def main() -> int:
     failed = [
         name
         for name, command, given in (
-            ("promtool rules", ["promtool", "check", "rules", str(DEPLOY / "prometheus/alerts.yaml")], None),
+            ("promtool rules", ["promtool", "check", "rules", *map(str, (DEPLOY / "prometheus").glob("*.yaml"))], None),
             ("promtool metrics", ["promtool", "check", "metrics"], metrics),
             ("yamllint", ["yamllint", "-d", YAML, str(DEPLOY)], None),
             ("hadolint", ["hadolint", str(DEPLOY / "docker/Dockerfile")], None),

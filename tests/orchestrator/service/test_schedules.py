@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+import yaml
 
 from lg_orch.cli import main
 from lg_orch.runs.run_directory import fresh_run_id
@@ -30,9 +33,10 @@ from tests.orchestrator.service.serving import serving
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from lg_orch.service.records.interface import Database
+
+ROOT = Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture
@@ -40,6 +44,11 @@ def database(store_url: str | None, tmp_path: Path) -> Iterator[Database]:
     made: Database = PostgresDatabase(store_url) if store_url else SqliteDatabase(tmp_path / "service.db")
     yield made
     made.close()
+
+
+def alerts() -> list[dict[str, str]]:
+    found = yaml.safe_load((ROOT / "deploy/prometheus/service-alerts.yaml").read_text("utf-8"))
+    return [rule for group in found["groups"] for rule in group["rules"]]
 
 
 def new_run(_schedule: Schedule | None = None, *, root: str = "/a") -> NewRun:
@@ -133,6 +142,8 @@ def test_runs_are_counted_once_also_when_they_went_on_after_a_wait(database: Dat
         "lg_runs_duration_seconds_sum 42", 'lg_runs_oldest_seconds{state="waiting"} 0',
     ):  # fmt: skip
         assert line in text.splitlines(), text
+    asked = set(re.findall(r"lg_[a-z_]+", " ".join(rule["expr"] for rule in alerts())))
+    assert asked <= set(re.findall(r"^lg_[a-z_]+", text, re.MULTILINE)), "alerts ask only for what is there"
 
 
 def test_a_schedule_is_added_over_the_api_and_its_run_begins_and_is_removed_in_time(tmp_path: Path) -> None:
