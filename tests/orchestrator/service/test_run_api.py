@@ -113,7 +113,7 @@ def test_a_body_that_does_not_fit_is_told_the_field(idle: Api, body: dict[str, o
     [
         ({"repository": "/etc"}, 403, "policy_denied"),
         ({"repository": "relative"}, 422, "invalid_arguments"),
-        ({"repository": "https://example.com/x.git"}, 422, "invalid_arguments"),
+        ({"repository": "https://example.com/x.git"}, 403, "policy_denied"),
         ({"repository": "ext::sh -c id"}, 422, "invalid_arguments"),
         ({"max_tokens": 10**9}, 422, "invalid_arguments"),
         ({"model": "nonsense"}, 422, "invalid_arguments"),

@@ -113,7 +113,7 @@ def test_what_ended_long_ago_is_removed_and_what_waits_or_is_new_stays(database:
         rows[state] = leases.runs.create(new_run(root=f"/{state}"), max_queued=99)[0].run_id
         claimed = leases.claim("w", rows[state])
         assert claimed is not None
-        leases.report(claimed[0], "done" if state == "new" else state, {"status": state})  # type: ignore[arg-type]
+        leases.report(claimed[0], "done" if state == "new" else state, {"status": state})  # type: ignore[arg-type]  # one of the phases
     with database.transaction() as tx:
         tx.execute("UPDATE lg_runs SET updated = 1 WHERE run_id <> ?", (rows["new"],))
     retention = Retention(database)
@@ -130,7 +130,7 @@ def test_runs_are_counted_once_also_when_they_went_on_after_a_wait(database: Dat
         claimed = leases.claim("w", run_id)
         assert claimed is not None
         usage = {"tokens": tokens, "cost_usd": 0.5, "wall_s": 42.0}
-        leases.report(claimed[0], state, {"status": state, "usage": usage})  # type: ignore[arg-type]
+        leases.report(claimed[0], state, {"status": state, "usage": usage})  # type: ignore[arg-type]  # one of the phases
         if state == "waiting":
             leases.runs.say(run_id, "resume", {}, "ann")
     leases.runs.create(new_run(root='/"b'), max_queued=9)
