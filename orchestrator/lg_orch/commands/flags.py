@@ -6,7 +6,7 @@ from argparse import ArgumentTypeError
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lg_orch.commands.schedule_flags import SCHEDULES
+from lg_orch.commands.schedules.flags import SCHEDULES
 from lg_orch.commands.setup_commands import SETUP_COMMANDS
 from lg_policy.command_line.commands import Command
 

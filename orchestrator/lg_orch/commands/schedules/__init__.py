@@ -1,0 +1,1 @@
+"""`lg-orch schedules`: requests that the run service makes again and again."""
