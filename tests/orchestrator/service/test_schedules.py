@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import re
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -171,7 +172,14 @@ def test_a_schedule_is_added_over_the_api_and_its_run_begins_and_is_removed_in_t
         (directory / "results").mkdir(parents=True)
         with api.parts.database.transaction() as tx:
             tx.execute("UPDATE lg_runs SET updated = 1")
+        clones = api.parts.repositories.workspaces.folder / "0" / "runs"
+        gone, forked = clones / "20200101T000000-000000" / "api", clones / "20200101T000000-000001" / "api"
+        for clone in (gone, forked):
+            clone.mkdir(parents=True)
+            os.utime(clone.parent, (1, 1))
+        api.parts.runs.create(new_run(root=str(forked)), max_queued=9)
         replace(chores).do()
+        assert (gone.parent.exists(), forked.is_dir()) == (False, True), "a fork still works in the other one"
         assert api("GET", f"/v1/runs/{run_id}").status == 404
         assert not directory.exists()
 

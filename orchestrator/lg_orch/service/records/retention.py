@@ -25,7 +25,7 @@ class Retention:
     def take_old(self, older_than_s: float) -> list[RunRow]:
         """Remove the rows of runs that ended that long ago, and return them: their files are the caller's to remove.
 
-        A run that waits for a human has not ended. Runs on a clone that a newer run was forked from go with it.
+        A run that waits for a human has not ended.
         """
         states = ", ".join(f"'{state}'" for state in sorted(ENDED))
         with self._database.transaction() as tx:

@@ -61,7 +61,9 @@ class Chores:
             except (LgError, OSError) as error:
                 log.warning("run %s: not everything of it could be removed: %s", row.run_id, error)
         for run_id, path in list(self.repositories.workspaces.old(self.keep_days * DAY_S)):
-            if not self._known(run_id):
+            # A fork works in the clone of the run that it came from, and may outlive it.
+            used = any(self.retention.uses(str(root)) for root in path.iterdir()) if path.is_dir() else False
+            if not used and not self._known(run_id):
                 remove(path)
 
     def _remove(self, row: RunRow) -> None:
