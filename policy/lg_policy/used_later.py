@@ -1,8 +1,8 @@
 """Puts modules off until something they define is used: `from MODULE import name` gives a stand-in for the name.
 
 The stand-in does what its name would do, in the places where a module needs it before anybody calls it: it is called,
-asked for an attribute, subclassed, or looked at by `isinstance`. So it suits modules of which others only take
-functions and classes. It does not suit one whose constants are compared or counted with.
+asked for an attribute, subclassed, joined with another type by `|`, or looked at by `isinstance`. So it suits modules
+of which others only take functions and classes. It does not suit one whose constants are compared or counted with.
 """
 
 from __future__ import annotations
@@ -88,6 +88,12 @@ class _StandIn:
         if module is None or isinstance(module, _StandInModule):
             return False  # what was not imported has no instances
         return isinstance(instance, self._found())
+
+    def __or__(self, other: Any) -> Any:
+        return self._found() | other
+
+    def __ror__(self, other: Any) -> Any:
+        return other | self._found()
 
     def __mro_entries__(self, bases: tuple[object, ...]) -> tuple[type, ...]:
         return (self._found(),)
