@@ -17,6 +17,7 @@ with quick_imports():
     import anyio
     import mcp_types as t
     from mcp.server import NotificationOptions, Server
+    from mcp.server.apps import client_supports_apps
     from mcp.server.runner import serve_loop
     from mcp.server.stdio import stdio_server
     from mcp.server.subscriptions import (
@@ -57,12 +58,14 @@ class Offering:
             with Path(self.args.journal).open("a") as file:
                 file.write(json.dumps(what) + "\n")
 
-    async def list_tools(self, _ctx: Any, _params: Any) -> t.ListToolsResult:
+    async def list_tools(self, ctx: Any, _params: Any) -> t.ListToolsResult:
         ui: dict[str, Any] = {"ui": {"resourceUri": "ui://app/view"}, "ui/resourceUri": "ui://app/view"}
         names = ("change", "touch", "link", "subscribed")
         tools = [t.Tool(name=name, description=name, input_schema=OBJECT) for name in names]
         if self.args.visibility:
             ui["ui"]["visibility"] = [self.args.visibility]
+        if client_supports_apps(ctx):  # a page calls it, no model
+            tools.append(t.Tool(name="poll", input_schema=OBJECT, _meta={"ui": {"visibility": ["app"]}}))
         return t.ListToolsResult(tools=[*tools, t.Tool(name="app", input_schema=OBJECT, _meta=ui)])
 
     async def call_tool(self, ctx: Any, params: t.CallToolRequestParams) -> t.CallToolResult:
@@ -73,6 +76,8 @@ class Offering:
             await self.change()
         elif params.name == "touch":
             await self.touch(str(arguments.get("uri", "test://watched")))
+        elif params.name == "app":
+            return t.CallToolResult(content=[said("a page" if client_supports_apps(ctx) else "a text")])
         elif params.name == "subscribed":
             return t.CallToolResult(content=[said(json.dumps(self.subscribed))])
         elif params.name == "link":

@@ -33,7 +33,7 @@ from lg_gateway.processes.process_names import may_live, this_process
 from lg_gateway.store.interface import Store, StoreError, Tx
 from lg_gateway.upstream_login.login_errors import LoginRequired
 from lg_gateway.upstreams.handshake_memory import EraChanged
-from lg_gateway.upstreams.offers.server_tasks import DECLARED
+from lg_gateway.upstreams.offers.server_tasks import with_tasks
 from lg_gateway.upstreams.question_routing import cancelled
 from lg_gateway.upstreams.replies import Answer, noted
 from lg_gateway.upstreams.upstream import Upstream
@@ -143,7 +143,7 @@ class SendingStep:
         sends to the client's model. Raises what `Upstream.call` raises.
         """
         told = context.call.answers.towards(upstream.spec)
-        call = call.but(capabilities={**told, **DECLARED} if call.as_task else told)
+        call = call.but(capabilities=with_tasks(told) if call.as_task else told)
         exchange = Exchange(context, upstream, call, left, mask, public)
         if context.pending is not None:
             await self._record(exchange, (self._answers(context) or {}).values())

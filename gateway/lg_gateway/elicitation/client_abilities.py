@@ -10,6 +10,7 @@ import mcp_types as t
 from mcp.shared.exceptions import MCPError
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
+from lg_gateway.catalog import apps
 from lg_gateway.processes.server_specs import ServerSpec
 
 FORM, URL, SAMPLING, ROOTS = "form", "url", "sampling", "roots"
@@ -19,11 +20,12 @@ AskClient = Callable[[t.InputRequest], Awaitable[t.InputResponse]]
 
 @dataclass(frozen=True, kw_only=True)
 class ClientAbilities:
-    """The kinds of questions that a client answers, and whether it answers them by calling again (2026)."""
+    """The kinds of questions that a client answers, whether by calling again (2026), and whether it shows pages."""
 
     kinds: frozenset[str] = frozenset()
     sampling_tools: bool = False
     rounds: bool = False
+    pages: bool = False
 
     def towards(self, spec: ServerSpec) -> dict[str, Any]:
         """Return the capabilities that a server is told of, for a call of this client.
@@ -36,6 +38,8 @@ class ClientAbilities:
             told["sampling"] = {"tools": {}} if self.sampling_tools else {}
         if ROOTS in self.kinds and spec.roots:
             told["roots"] = {}
+        if self.pages:
+            told["extensions"] = {apps.EXTENSION: apps.SETTINGS}
         return told
 
 
@@ -54,7 +58,10 @@ def abilities_of(declared: t.ClientCapabilities | None, version: str) -> ClientA
         if declared.roots is not None:
             kinds.add(ROOTS)
     return ClientAbilities(
-        kinds=frozenset(kinds), sampling_tools=tools, rounds=version in MODERN_PROTOCOL_VERSIONS and bool(kinds)
+        kinds=frozenset(kinds),
+        sampling_tools=tools,
+        rounds=version in MODERN_PROTOCOL_VERSIONS and bool(kinds),
+        pages=apps.shows_pages(declared),
     )
 
 

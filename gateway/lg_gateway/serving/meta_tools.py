@@ -18,6 +18,7 @@ from lg_gateway.calls.call import Call
 from lg_gateway.calls.in_thread import in_thread_if_large
 from lg_gateway.calls.pipeline import Pipeline
 from lg_gateway.calls.results import refusal
+from lg_gateway.catalog.apps import only_for_pages
 from lg_gateway.catalog.catalog import CatalogEntry
 from lg_gateway.catalog.schema_check import ArgumentCheck
 from lg_gateway.catalog.search import Index
@@ -122,7 +123,8 @@ class MetaTools:
 
     async def _discover(self, call: Call) -> t.CallToolResult:
         # Searching only what this caller may see: neither hits nor their order tell of anything else.
-        entries = tuple(self._pipeline.decisions.tools(call.identity))
+        known = self._pipeline.decisions.tools(call.identity)
+        entries = tuple(entry for entry in known if not only_for_pages(entry.source))
         if self._index[0] != entries:
             self._index = (entries, await in_thread_if_large([entry.listed for entry in entries], Index, entries))
         server = call.arguments.get("server")

@@ -19,6 +19,7 @@ from opentelemetry import trace
 
 from lg_gateway.calls.call import Call, Standing
 from lg_gateway.calls.results import SERVER_ERROR, internal_failure, refusal
+from lg_gateway.catalog.apps import only_for_pages, shows_pages
 from lg_gateway.elicitation.client_abilities import abilities_of
 from lg_gateway.identity.authentication import caller_of_request
 from lg_gateway.serving.advertising import INSTRUCTIONS, Advertising
@@ -153,7 +154,9 @@ class Frontend:
         if settings.expose == "search":
             tools = list(META_TOOLS)
         else:
-            tools = [entry.listed for entry in self._gateway.pipeline.decisions.tools(self._identify(ctx))]
+            known = self._gateway.pipeline.decisions.tools(self._identify(ctx))
+            pages = shows_pages(ctx.session.client_capabilities)
+            tools = [entry.listed for entry in known if pages or not only_for_pages(entry.source)]
             tools += [tool for tool in META_TOOLS if tool.name == RESULT]
             tools.sort(key=lambda tool: tool.name)
         items, cursor = page_of(tools, [tool.name for tool in tools], params, settings.tools_page_size)

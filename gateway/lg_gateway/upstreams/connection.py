@@ -13,12 +13,14 @@ import httpx2
 import mcp_types as t
 from mcp.client._transport import TransportStreams
 from mcp.client.client import Client
+from mcp.client.extension import advertise
 from mcp.client.streamable_http import streamable_http_client
 from mcp.shared._context_streams import ContextReceiveStream
 from mcp.shared.exceptions import MCPError
 from mcp.shared.message import SessionMessage
 from pydantic import ValidationError
 
+from lg_gateway.catalog import apps
 from lg_gateway.http_client.pool import HttpPool
 from lg_gateway.processes.child_process import Child
 from lg_gateway.processes.server_specs import ServerSpec
@@ -110,7 +112,7 @@ def make_client(
 ) -> Client:
     """Return a client for a transport, to be entered by the task that owns it. Answers are checked elsewhere.
 
-    It declares what the settings let the server ask for.
+    It declares what the settings let the server ask for, and that clients show pages of tools.
     """
 
     async def on_elicit(context: Any, params: t.ElicitRequestParams) -> Any:  # noqa: ARG001  the SDK's signature
@@ -131,6 +133,7 @@ def make_client(
         sampling_callback=on_sampling if spec.sampling else None,
         sampling_capabilities=t.SamplingCapability(tools=t.SamplingToolsCapability()) if spec.sampling else None,
         list_roots_callback=on_roots if spec.roots else None,
+        extensions=[advertise(apps.EXTENSION, apps.SETTINGS)] if spec.builtin is None else None,
         client_info=t.Implementation(name="lg-gateway", version=__version__),
     )
 

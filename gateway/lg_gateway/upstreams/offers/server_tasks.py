@@ -107,6 +107,11 @@ def has_tasks(client: Client) -> bool:
     return requests is not None and requests.tools is not None and requests.tools.call is not None
 
 
+def with_tasks(capabilities: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a client declares, with tasks among its extensions."""
+    return {**capabilities, "extensions": {**capabilities.get("extensions", {}), EXTENSION: {}}}
+
+
 def wants_tasks(error: t.ErrorData) -> bool:
     """Whether a server says that it takes a call only of a client that declares tasks."""
     data = error.data if isinstance(error.data, Mapping) else {}
