@@ -51,6 +51,8 @@ def _add(parser: Parser) -> None:
     parser.add_argument(
         "tool", nargs="?", metavar="TOOL", help="a tool, as SERVER__TOOL; `*` for any run of characters"
     )
+    parser.add_argument("--resource", metavar="URI", help="a resource, as SERVER+URI, instead of a tool")
+    parser.add_argument("--prompt", metavar="NAME", help="a prompt, as SERVER__PROMPT, instead of a tool")
     parser.add_argument("--from", dest="source", metavar="ID", help="keep the answer to this question")
     parser.add_argument(
         "--kind", choices=("tool", "exact", "pattern", "reads"), help="with --from: which of the rules that it offered"

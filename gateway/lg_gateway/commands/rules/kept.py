@@ -123,8 +123,11 @@ def _as_json(rule: ListedRule) -> dict[str, Any]:
 
 
 def _add(stores: Stores, args: argparse.Namespace) -> int:
-    if (args.source is None) == (args.tool is None):
-        raise UsageError("name a tool, or the question whose answer you keep", hint="rules add TOOL, or --from ID")
+    if sum(given is not None for given in (args.source, args.tool, args.resource, args.prompt)) != 1:
+        raise UsageError(
+            "name one thing: a tool, a resource, a prompt, or the question whose answer you keep",
+            hint="rules add TOOL, --resource URI, --prompt NAME, or --from ID",
+        )
     if args.source is not None:
         pending = stores.find(args.source)
         rule, approval = _of_question(pending.approval, args.kind), pending.approval
@@ -148,11 +151,14 @@ def _of_question(approval: Approval, kind: str | None) -> dict[str, Any]:
 
 
 def _of_flags(args: argparse.Namespace) -> dict[str, Any]:
-    rule: dict[str, Any] = {"tools": [args.tool]}
+    about = {"tools": args.tool, "resources": args.resource, "prompts": args.prompt}
+    rule: dict[str, Any] = {kind: [name] for kind, name in about.items() if name is not None}
     if args.identity:
         rule["identities"] = [args.identity]
     if args.args is not None and args.when is not None:
         raise UsageError("--args and --when exclude each other")
+    if args.args is not None and args.tool is None:
+        raise UsageError("--args is about a tool", hint="use --when with a JSON Schema")
     if args.args is not None:
         rule["when"] = exact(_object(args.args, "--args"))
     if args.when is not None:

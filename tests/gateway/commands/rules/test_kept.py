@@ -90,6 +90,20 @@ async def test_a_rule_that_permits_is_written_only_at_a_terminal_and_is_taken_ba
     assert user_file().read_text() == "# mine\n"
 
 
+async def test_rules_about_a_resource_and_a_prompt_are_added_alike(tmp_path: Path) -> None:
+    shown = await typed("rules", "add", "--resource", "a+file:///docs/*", keys="y\n")
+    assert "written to" in shown
+    assert run("rules", "add", "--prompt", "a__greet", "--effect", "deny").returncode == 0
+    first, second = rules()
+    assert (first["resources"], first["effect"]) == (["a+file:///docs/*"], "allow")
+    assert (second["prompts"], second["effect"]) == (["a__greet"], "deny")
+    assert "tools" not in first | second
+
+    for words in (("a__echo", "--prompt", "a__greet"), ("--resource", "a+x:y", "--args", "{}"), ()):
+        assert run("rules", "add", *words, cwd=tmp_path).returncode == 2
+    assert len(rules()) == 2
+
+
 def test_a_number_is_no_name_and_a_name_that_several_rules_have_removes_none() -> None:
     text = "".join(
         f'[[gateway.rules]]\nname = "{name}"\ntools = ["{tool}__x"]\neffect = "allow"\n'
