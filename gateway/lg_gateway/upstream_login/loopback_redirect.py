@@ -70,6 +70,14 @@ class LoopbackRedirect:
         """The address to be sent to."""
         return f"http://{HOST}:{self._port}{PATH}"
 
+    def pasted(self, address: str) -> Response | None:
+        """Return what an address says that a person copied from the browser; `None` unless it is the login's."""
+        name, mark, target = address.strip().removeprefix("http://").partition("/")
+        if not mark or not address.isascii() or name.lower() not in self._names():
+            return None
+        response = _parameters(f"/{target}")
+        return response if response is not None and self._wanted(response) else None
+
     def expect(self, wanted: Callable[[Response], bool]) -> None:
         """Take the response that `wanted` says is the login's."""
         self._wanted = wanted
@@ -106,17 +114,27 @@ class LoopbackRedirect:
     def _read(self, head: bytes) -> Response | None:
         """Return the parameters of a request for the page; `None` for any other request."""
         line, host = _REQUEST.match(head), _HOST.search(head)
-        names = (f"{HOST}:{self._port}".encode(), f"localhost:{self._port}".encode())
-        if line is None or host is None or host[1].lower() not in names:
+        if line is None or host is None or host[1].lower().decode("latin-1") not in self._names():
             return None
         try:
-            parts = urlsplit(line[1].decode("ascii"))
-            pairs = parse_qsl(parts.query, keep_blank_values=True, max_num_fields=PARAMETERS, errors="strict")
-        except ValueError:
+            return _parameters(line[1].decode("ascii"))
+        except UnicodeDecodeError:
             return None
-        if parts.path != PATH or len(dict(pairs)) != len(pairs):  # a parameter given twice has no value
-            return None
-        return dict(pairs)
+
+    def _names(self) -> tuple[str, str]:
+        return f"{HOST}:{self._port}", f"localhost:{self._port}"
+
+
+def _parameters(target: str) -> Response | None:
+    """Return the parameters of a request for the page, given its path and query; `None` for any other page."""
+    try:
+        parts = urlsplit(target)
+        pairs = parse_qsl(parts.query, keep_blank_values=True, max_num_fields=PARAMETERS, errors="strict")
+    except ValueError:
+        return None
+    if parts.path != PATH or len(dict(pairs)) != len(pairs):  # a parameter given twice has no value
+        return None
+    return dict(pairs)
 
 
 def _http(status: str, page: str) -> bytes:

@@ -17,7 +17,7 @@ from lg_gateway.upstream_login.client_identity import client_at
 from lg_gateway.upstream_login.discovery import discover
 from lg_gateway.upstream_login.login_spec import LoginSpec
 from lg_gateway.upstream_login.login_store import Login, LoginStore, login_id
-from lg_gateway.upstream_login.loopback_redirect import LoopbackRedirect
+from lg_gateway.upstream_login.loopback_redirect import LoopbackRedirect, Response
 from lg_gateway.upstream_login.stored_login import renewed
 from lg_gateway.upstream_login.upstream_auth import Learn
 
@@ -44,7 +44,14 @@ class BegunLogin:
 
     async def finish(self, deadline_s: float = DEADLINE_S) -> tuple[Login, str]:
         """Wait for the person, and store the login. Return it and where it is. Raises `LoginFailed`."""
-        response = await self._redirect.response(deadline_s)
+        return await self.finish_with(await self._redirect.response(deadline_s))
+
+    def pasted(self, address: str) -> Response | None:
+        """Return the response in an address that a person pasted; `None` unless it belongs to this login."""
+        return self._redirect.pasted(address)
+
+    async def finish_with(self, response: Response) -> tuple[Login, str]:
+        """Store the login of a response. Return it and where it is. Raises `LoginFailed`."""
         given = await self._request.exchange(self._request.code_of(response), self._http)
         client, found = self._request.client, self._request.found
         made = Login(

@@ -7,13 +7,17 @@ import subprocess
 import sys
 from functools import partial
 from pathlib import Path
+from subprocess import PIPE
 from typing import Any
 
+import anyio
+import httpx2
 import pytest
+from anyio.streams.buffered import BufferedByteReceiveStream
 from anyio.to_thread import run_sync
 
 from tests.gateway.commands.support_commands import run
-from tests.gateway.rig import ALLOW_ALL, write_config
+from tests.gateway.rig import ALLOW_ALL, program_environment, write_config
 from tests.gateway.upstream_login.protected_site import protected_site, query_of, settings
 from tests.gateway.upstream_login.support_logins import PER_CALLER
 
@@ -91,3 +95,35 @@ def test_a_login_that_makes_no_sense_is_refused_before_anything_is_asked(tmp_pat
     for words, why in refused:
         done = run("login", *words, *config)
         assert (done.returncode, why in done.stderr) == (2, True), done.stderr
+
+
+async def test_the_address_at_which_a_browser_elsewhere_ended_is_pasted(tmp_path: Path) -> None:
+    async with protected_site() as site:
+        config = ["--config", str(write_config(tmp_path, settings(site), ALLOW_ALL))]
+        command = [sys.executable, "-P", "-m", "lg_gateway", "login", "notes", "--paste", *config]
+        environ = program_environment({"BROWSER": "false"})
+        async with await anyio.open_process(command, stdin=PIPE, stdout=PIPE, stderr=PIPE, env=environ) as process:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            assert process.stderr is not None
+            stdout, stderr = BufferedByteReceiveStream(process.stdout), BufferedByteReceiveStream(process.stderr)
+            with anyio.fail_after(60):
+                page = (await stdout.receive_until(b"\n", 10_000)).decode()
+                async with httpx2.AsyncClient() as browser:
+                    ended = (await browser.get(page)).headers["location"]
+                for wrong in (ended.replace("state=", "state=x"), ended.replace("127.0.0.1", "example.com"), "code"):
+                    await process.stdin.send(f"{wrong}\n".encode())
+                    await stderr.receive_until(b"that address does not belong to this login", 10_000)
+                assert not site.access
+                await process.stdin.send(f"  {ended}\n".encode())
+                assert await process.wait() == 0
+                assert b"logged in at notes for all callers" in await stdout.receive_until(b"\n", 10_000)
+
+
+async def test_without_a_pasted_address_the_login_ends_with_its_input(tmp_path: Path) -> None:
+    async with protected_site() as site:
+        config = ["--config", str(write_config(tmp_path, settings(site), ALLOW_ALL))]
+        command = [sys.executable, "-P", "-m", "lg_gateway", "login", "notes", "--paste", *config]
+        done = await anyio.run_process(command, input=b"", check=False, env=program_environment({}))
+    assert done.returncode == 1
+    assert b"no address of this login was pasted" in done.stderr

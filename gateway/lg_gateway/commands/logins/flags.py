@@ -25,6 +25,9 @@ def _login(parser: Parser) -> None:
     parser.add_argument("server", nargs="?", metavar="SERVER", help="a server of the settings with a url")
     _identity(parser)
     parser.add_argument("--no-browser", action="store_true", help="only print the address of the page")
+    parser.add_argument(
+        "--paste", action="store_true", help="your browser is on another machine: paste the address where it ends"
+    )
     parser.add_argument("--scope", action="append", default=[], metavar="SCOPE", help="ask for it too; may be repeated")
     parser.add_argument("--wait", type=float, default=300, metavar="S", help="how many seconds you have (default: 300)")
 

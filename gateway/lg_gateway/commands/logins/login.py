@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import anyio
 
 from lg_gateway.commands.logins.chosen import chosen, record
+from lg_gateway.commands.logins.pasting import finish_pasted
 from lg_gateway.commands.terminal.output import complain, fail, say, word
 from lg_gateway.serving.logs import start_logging
 from lg_gateway.serving.setup import GatewaySetup, prepare, user_name
@@ -55,14 +56,14 @@ async def _log_in(spec: LoginSpec, holder: str, store: LoginStore, args: argpars
 
     async with begin_login(spec, holder, store, scopes=tuple(args.scope)) as begun:
         complain(f"log in at {word(begun.issuer)} for server {word(spec.server)}, which is {word(spec.url)}")
-        opens = not args.no_browser and _has_browser()
+        opens = not args.no_browser and not args.paste and _has_browser()
         complain("your browser opens this page; if it does not, open it yourself:" if opens else "open this page:")
         say(begun.url)
         sys.stdout.flush()
         if opens:
             # Beside the login: some browsers run until they are closed.
             threading.Thread(target=webbrowser.open, args=(begun.url,), daemon=True).start()
-        return await begun.finish(args.wait)
+        return await (finish_pasted(begun, args.wait) if args.paste else begun.finish(args.wait))
 
 
 def _has_browser() -> bool:
