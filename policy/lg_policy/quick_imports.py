@@ -7,7 +7,8 @@ Four things make an import of the SDK cost less than half (see `bench/startup`):
   SDK defines every message of two revisions of the protocol; a program uses a tenth of them.
 - The bodies of the SDK's packages, which only re-export names of all their modules, run when such a name is asked for.
   A module is imported from where it is, such as `mcp.server.lowlevel.server`, without a client and a web server.
-- Modules whose functions and classes the SDK only calls are imported by the first call (`lg_policy.used_later`).
+- In our servers and the gateway, modules whose functions and classes the SDK only calls are imported by the first call
+  (`lg_policy.used_later`).
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import gc
 import sys
 import threading
 from collections.abc import Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from importlib import import_module
 from importlib.abc import Loader, MetaPathFinder
@@ -38,19 +40,24 @@ USED_LATER = frozenset(
         "starlette.applications",
     }
 )
-"""What is not called on stdio, and the messages of each revision of the protocol: a connection needs those of one.
+"""For programs that import the SDK alone: what is not called on stdio, and the messages of each revision of MCP.
+A connection needs those of one.
 
 `sse_starlette` brings uvicorn and click, `mcp.server.mcpserver` 25 modules, a revision 3 MB.
 """
 
 
 @contextmanager
-def quick_imports() -> Iterator[None]:
-    """Import heavy modules quickly, then exempt what they made from later collections. Nested use is harmless."""
+def quick_imports(later: AbstractSet[str] = frozenset()) -> Iterator[None]:
+    """Import heavy modules quickly, then exempt what they made from later collections. Nested use is harmless.
+
+    `later` names modules whose import is put off until they are used. Libraries that look closer at what they import
+    than the SDK does must not be imported in such a block.
+    """
     collecting = gc.isenabled()
     gc.disable()
     try:
-        with _bodies_later(), used_later(USED_LATER, _validators_later), _validators_later():
+        with _bodies_later(), used_later(later, _validators_later), _validators_later():
             yield
     finally:
         if collecting:

@@ -18,8 +18,8 @@ def run(script: str) -> str:
 
 def test_a_server_is_imported_without_client_and_web_framework_of_the_sdk() -> None:
     loaded = run(
-        "import sys\nfrom lg_policy.quick_imports import quick_imports\n"
-        "with quick_imports():\n    import lg_policy.wire.serving, lg_policy.wire.tool_server\n"
+        "import sys\nfrom lg_policy.quick_imports import USED_LATER, quick_imports\n"
+        "with quick_imports(USED_LATER):\n    import lg_policy.wire.serving, lg_policy.wire.tool_server\n"
         "print(*sorted(sys.modules))"
     ).split()
     assert "mcp.server.lowlevel.server" in loaded
@@ -29,8 +29,8 @@ def test_a_server_is_imported_without_client_and_web_framework_of_the_sdk() -> N
 @pytest.mark.parametrize("package", ["mcp", "mcp.server", "mcp.client"])
 def test_a_package_whose_body_was_put_off_has_all_its_names(package: str) -> None:
     run(
-        "from importlib import import_module\nfrom lg_policy.quick_imports import quick_imports\n"
-        "with quick_imports():\n    import lg_policy.wire.serving, mcp.client.session\n"
+        "from importlib import import_module\nfrom lg_policy.quick_imports import USED_LATER, quick_imports\n"
+        "with quick_imports(USED_LATER):\n    import lg_policy.wire.serving, mcp.client.session\n"
         f"package = import_module({package!r})\n"
         "missing = [name for name in package.__all__ if not hasattr(package, name)]\n"
         "assert package.__all__ and not missing, missing\n"
@@ -43,8 +43,8 @@ def test_a_package_whose_body_was_put_off_has_all_its_names(package: str) -> Non
 
 def test_a_name_that_a_package_lacks_is_an_import_error() -> None:
     run(
-        "from lg_policy.quick_imports import quick_imports\n"
-        "with quick_imports():\n    import lg_policy.wire.serving\n"
+        "from lg_policy.quick_imports import USED_LATER, quick_imports\n"
+        "with quick_imports(USED_LATER):\n    import lg_policy.wire.serving\n"
         "try:\n    from mcp import no_such_name\n"
         "except ImportError as error:\n    assert 'no_such_name' in str(error)\n"
         "else:\n    raise SystemExit('no error')\n"
@@ -54,16 +54,17 @@ def test_a_name_that_a_package_lacks_is_an_import_error() -> None:
 
 def test_a_module_of_a_package_is_imported_without_the_body() -> None:
     run(
-        "import sys\nfrom lg_policy.quick_imports import quick_imports\n"
-        "with quick_imports():\n    import lg_policy.wire.serving\n"
+        "import sys\nfrom lg_policy.quick_imports import USED_LATER, quick_imports\n"
+        "with quick_imports(USED_LATER):\n    import lg_policy.wire.serving\n"
         "from mcp import types\nassert types.Tool\nassert 'mcp.client.client' not in sys.modules"
     )
 
 
 def test_models_defined_meanwhile_are_built_at_their_first_use_by_many_threads() -> None:
     run(
-        "from concurrent.futures import ThreadPoolExecutor\nfrom lg_policy.quick_imports import quick_imports\n"
-        "with quick_imports():\n    import mcp_types as t\n"
+        "from concurrent.futures import ThreadPoolExecutor\n"
+        "from lg_policy.quick_imports import USED_LATER, quick_imports\n"
+        "with quick_imports(USED_LATER):\n    import mcp_types as t\n"
         "def tool(n):\n    return t.Tool.model_validate({'name': str(n), 'inputSchema': {'type': 'object'}}).name\n"
         "with ThreadPoolExecutor(16) as pool:\n"
         "    assert list(pool.map(tool, range(64))) == [str(n) for n in range(64)]\n"
@@ -98,8 +99,8 @@ def test_a_package_that_is_put_off_works_for_who_imports_it_meanwhile() -> None:
 
 PUT_OFF = """
 import sys
-from lg_policy.quick_imports import quick_imports
-with quick_imports():
+from lg_policy.quick_imports import USED_LATER, quick_imports
+with quick_imports(USED_LATER):
     import mcp.client.client, mcp.server.lowlevel.server
     import mcp_types.methods as methods
 absent = {"mcp.server.mcpserver", "mcp_types._v2025_11_25", "mcp_types._v2026_07_28", "sse_starlette", "uvicorn"}
@@ -155,8 +156,8 @@ def test_serving_on_standard_input_needs_no_web_server() -> None:
     loaded = run(
         "import sys, lg_gateway.commands.serving.serve as serve\n"
         "assert not {'mcp', 'mcp_types', 'starlette'} & set(sys.modules), 'before the servers start'\n"
-        "from lg_policy.quick_imports import quick_imports\n"
-        "with quick_imports():\n    import lg_gateway.serving.gateway, lg_gateway.serving.server\n"
+        "from lg_policy.quick_imports import USED_LATER, quick_imports\n"
+        "with quick_imports(USED_LATER):\n    import lg_gateway.serving.gateway, lg_gateway.serving.server\n"
         "print(*sorted(sys.modules))"
     ).split()
     assert "mcp.client.client" in loaded

@@ -15,7 +15,7 @@ from lg_gateway.store.interface import StoreError
 from lg_policy.config.flags import common_flags
 from lg_policy.errors import ConfigError
 from lg_policy.prefork.spares import dismiss_spares
-from lg_policy.quick_imports import quick_imports
+from lg_policy.quick_imports import USED_LATER, quick_imports
 
 if TYPE_CHECKING:
     from lg_gateway.serving.gateway import Gateway
@@ -29,7 +29,7 @@ async def running_gateway(setup: GatewaySetup) -> AsyncIterator[Gateway]:
     started = await start_children(setup, reaper)
     dismiss_spares()
     try:
-        with quick_imports():
+        with quick_imports(USED_LATER):
             from lg_gateway.serving.gateway import Gateway
 
         gateway = Gateway(setup, reaper=reaper, started=started)

@@ -27,7 +27,7 @@ from typing import NoReturn
 
 from lg_policy.prefork.becoming import HARMLESS, READ_BY_THE_INTERPRETER, was_spare
 from lg_policy.prefork.spares import fork_spares
-from lg_policy.quick_imports import quick_imports
+from lg_policy.quick_imports import USED_LATER, quick_imports
 
 INHERITED = ("HOME", "LANG", "LC_ALL", "LOGNAME", "PATH", "SHELL", "TERM", "TMPDIR", "TZ", "USER")
 """The variables that every server gets."""
@@ -78,7 +78,7 @@ def fork_servers(spares: Sequence[int]) -> None:
         given = _environment_at_start()
         if was_spare() or not _may_fork(given) or not _is_clean(given):
             return
-    with quick_imports():
+    with quick_imports(USED_LATER):
         for name in SERVED_WITH:
             import_module(name)
     fork_spares(spares)

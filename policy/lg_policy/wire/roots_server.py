@@ -72,9 +72,9 @@ class RootsServer:
                 try_it = f"`{self.name} --help`, or try its tools with `lg-gateway tools` and `lg-gateway call`"
                 tell_terminal(self.name, flags, try_it)
             roots: list[Path] = args.roots or [current_directory()]
-            from lg_policy.quick_imports import quick_imports
+            from lg_policy.quick_imports import USED_LATER, quick_imports
 
-            with quick_imports():
+            with quick_imports(USED_LATER):
                 run = self.load()
             return run(roots, common_flags(args), flags)
         except ConfigError as error:

@@ -97,9 +97,9 @@ def _serve(flags: CommonFlags, serving: ServeFlags, sandbox: str | None) -> int:
     if serving.transport == "stdio":
         check_standard_streams()
         tell_terminal("lg-exec", serving, "`lg-exec doctor` or `lg-exec --help`")
-    from lg_policy.quick_imports import quick_imports
+    from lg_policy.quick_imports import USED_LATER, quick_imports
 
-    with quick_imports():
+    with quick_imports(USED_LATER):
         from lg_exec.server.server import make_server
         from lg_policy.wire.serving import serve, start_logging
 

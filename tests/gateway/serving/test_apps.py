@@ -33,6 +33,8 @@ async def test_a_client_that_shows_pages_gets_the_tools_that_only_pages_call(
     assert shown - others == {"fx__poll"}
     assert others == of_another_type
     assert "fx__app" in others
+    assert answer.type == "text"
     assert answer.text == "a page"
+    assert text.type == "text"
     # A 2025 server knows its connection only, and that declares what any client can do.
     assert text.text == ("a text" if era == "both" else "a page")

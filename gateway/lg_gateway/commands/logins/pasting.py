@@ -22,7 +22,9 @@ HOW = (
     "after you log in, your browser ends at a page that it cannot open, at http://127.0.0.1. Copy that whole address,"
     " and paste it here:"
 )
-WRONG = "that address does not belong to this login. Copy the whole address, from http:// to its end, and paste it here:"
+WRONG = (
+    "that address does not belong to this login. Copy the whole address, from http:// to its end, and paste it here:"
+)
 
 
 async def finish_pasted(begun: BegunLogin, wait_s: float) -> tuple[Login, str]:
