@@ -23,6 +23,8 @@ def resource_rules(facts: ToolFacts, base: Mapping[str, Any]) -> Iterator[tuple[
     if spelled is None:
         return
     uri = spelled.forms[0]
+    if any("*" in form or _tails(form) > _tails(uri) for form in spelled.forms):
+        return  # decoded, it holds a `*` or ends early: the rule would cover more than what a human reads here
     bare = ", and the same without its query" if "?" in uri or "#" in uri else ""
     named = sorted(set(spelled.addresses))
     yield f"this resource, {quote(uri, limit=ADDRESS_WIDTH)}{bare}", {**base, "resources": named}
@@ -31,6 +33,10 @@ def resource_rules(facts: ToolFacts, base: Mapping[str, Any]) -> Iterator[tuple[
     if all(folders) and found:
         shown = quote(f"{uri[: _end(uri)]}**", limit=ADDRESS_WIDTH)
         yield f"resources of this server below {shown}", {**base, "resources": [f"{folder}*" for folder in found]}
+
+
+def _tails(uri: str) -> int:
+    return uri.count("?") + uri.count("#")
 
 
 def _folder(form: str, address: str) -> str:

@@ -130,3 +130,10 @@ def test_a_rule_for_a_tool_a_resource_or_a_prompt_allows_nothing_of_another_kind
     assert not any(allows(rule, tool, ME, {}) for rule in rules)
     assert not reads(rules[1], uri)
     assert not allows(rules[0], PROMPT, ME, {"name": "review", "arguments": {}})
+
+
+@pytest.mark.attack("approvals", "a server's address hides `*`, `?` or `#` from who reads the rule that is kept for it")
+@pytest.mark.parametrize("hidden", ["%2A", "%252a", "%2A%2a", "%3f", "%3Fx", "%23", "%2523"])
+def test_no_rule_is_offered_that_covers_more_than_the_address_shows(hidden: str) -> None:
+    for uri in (f"note://{hidden}", f"note://a/{hidden}/b", f"note://a/{hidden}?q=1", f"file:///home/{hidden}/key"):
+        assert of_uri(uri) == {}, uri
