@@ -5,13 +5,21 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
+import anyio
 import httpx2
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from playwright.sync_api import expect, sync_playwright
 
+from lg_console.login.guard import Guard, Visitor
+from lg_console.login.memory import MemoryRows
+from lg_console.login.oidc import ANSWER_BYTES, BegunLogin, ProviderLogin, provider_place
+from lg_console.login.sessions import SessionTable
+from lg_console.sources.people import Person
+from lg_policy.config.console import OidcSettings
+from lg_policy.errors import UpstreamUnavailable
 from tests.console.conftest import launched
 from tests.console.oidc_provider import CLIENT, SECRET, Provider, oidc_provider
 from tests.console.served import ServedConsole, served_console
@@ -147,6 +155,73 @@ def test_no_token_that_is_not_this_logins_own_logs_anybody_in(provider: Provider
         assert client.post("/login/token", json={"token": agent}).status_code in (400, 403)
         assert client.get("/v1/approvals", headers={"authorization": f"Bearer {agent}"}).status_code == 401
     assert not any("agent" in note["identity"] for note in notes(served))
+
+
+class Nobody:
+    """Holds no token."""
+
+    async def operator(self, token: str) -> Person | None:
+        return None
+
+    async def stands(self, person: Person) -> bool:
+        return False
+
+    async def note(self, what: str, person: str, detail: str = "") -> None:
+        pass
+
+
+def direct(provider: Provider, **changed: Any) -> ProviderLogin:
+    settings = {"issuer": provider.issuer.url, "client_id": CLIENT, "roles": {"platform": "operator"}, **changed}
+    return ProviderLogin(OidcSettings.model_validate(settings), SECRET)
+
+
+def logged_in(provider: Provider, known: ProviderLogin) -> Person:
+    async def login() -> Person:
+        begun = BegunLogin.new()
+        asked = parse_qs(urlsplit(await known.address_of(begun, "http://127.0.0.1:1/login/callback")).query)
+        back = urlsplit(provider.authorize({name: values[0] for name, values in asked.items()}))
+        return await known.person(begun, {"code": parse_qs(back.query)["code"][0]}, "http://127.0.0.1:1/login/callback")
+
+    return anyio.run(login)
+
+
+@pytest.mark.attack("login", "a provider answers with more than fits, or with JSON that is nested without end")
+@pytest.mark.parametrize("path", ["/.well-known/openid-configuration", "/keys", "/token"])
+@pytest.mark.parametrize("padding", [" " * 2 * ANSWER_BYTES, '{"a":' * 30_000], ids=["large", "deep"])
+def test_an_answer_of_the_provider_has_limits(provider: Provider, path: str, padding: str) -> None:
+    provider.padding = {path: padding}
+    try:
+        with pytest.raises(UpstreamUnavailable):
+            logged_in(provider, direct(provider, name_claim="name"))
+    finally:
+        provider.padding = {}
+
+
+@pytest.mark.attack("login", "a provider elsewhere names addresses of this machine")
+def test_a_provider_elsewhere_cannot_name_addresses_of_this_machine() -> None:
+    for url in ("http://127.0.0.1:8080/token", "https://localhost/keys", "http://[::1]/token", "http://idp.example/t"):
+        with pytest.raises(ValueError, match="address"):
+            provider_place(url, "https://idp.example")
+    assert provider_place("https://keys.example/k", "https://idp.example") == "https://keys.example/k"
+
+
+@pytest.mark.attack("login", "who lost their role in the settings goes on with the session that they have")
+def test_a_session_ends_when_the_settings_say_otherwise_about_who_may_log_in(provider: Provider) -> None:
+    before = direct(provider, name_claim="name")
+    ann = logged_in(provider, before)
+    less = direct(provider, name_claim="name", roles={"platform": "viewer"})
+    same = direct(provider, name_claim="name", timeout_s=9)
+
+    async def stands(now: ProviderLogin | None) -> bool:
+        store = MemoryRows()
+        table = SessionTable(store)
+        cookie = (await table.begin(ann)).cookie
+        session = await table.find(cookie)
+        assert session is not None and session.person == ann
+        guard = Guard(table, Nobody(), provider=now.named if now is not None else "")
+        return await guard.lasts(Visitor(person=session.person, session=session))
+
+    assert [anyio.run(stands, now) for now in (before, same, less, None)] == [True, True, False, False]
 
 
 def notes(served: ServedConsole) -> list[dict[str, Any]]:

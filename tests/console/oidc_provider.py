@@ -26,6 +26,8 @@ class Provider:
     claims: dict[str, Any] = field(default_factory=lambda: {"sub": "ann", "groups": ["staff", "platform"]})
     header: dict[str, Any] = field(default_factory=dict)
     key: Any = None
+    padding: dict[str, str] = field(default_factory=dict)
+    """Put before the answer of a path."""
     codes: dict[str, dict[str, str]] = field(default_factory=dict)
 
     def authorize(self, asked: dict[str, str]) -> str:
@@ -77,7 +79,7 @@ def oidc_provider() -> Iterator[Provider]:
             self._json(*provider.token(self.headers.get("Authorization", ""), form))
 
         def _json(self, status: int, body: Any) -> None:
-            data = json.dumps(body).encode()
+            data = (provider.padding.get(urlsplit(self.path).path, "") + json.dumps(body)).encode()
             self.send_response(status)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(data)))

@@ -40,8 +40,8 @@ class Visitor:
 class Guard:
     """Finds out who sends a request."""
 
-    def __init__(self, sessions: SessionTable, people: People, *, provider: bool = False) -> None:
-        """`provider`: whether people log in with an identity provider."""
+    def __init__(self, sessions: SessionTable, people: People, *, provider: str = "") -> None:
+        """`provider`: what the settings say about the identity provider (`ProviderLogin.named`), "" without one."""
         self._sessions = sessions
         self._provider = provider
         self._people = people
@@ -71,7 +71,7 @@ class Guard:
 
     async def _stands(self, person: Person) -> bool:
         if person.by is LoggedInBy.PROVIDER:
-            return self._provider
+            return bool(self._provider) and person.provider == self._provider
         return person.local or await self._people.stands(person)
 
 

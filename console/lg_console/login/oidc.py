@@ -14,20 +14,20 @@ import hmac
 import json
 import logging
 import secrets
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, TypeVar
-from urllib.parse import quote_plus, urlencode
+from urllib.parse import quote_plus, urlencode, urlsplit
 
 import anyio.to_thread
 
 from lg_console.sources.people import LoggedInBy, Person, Role
-from lg_policy.config.http import safe_url
+from lg_policy.config.http import is_loopback, safe_url
 from lg_policy.errors import PolicyDenied, UpstreamUnavailable
 
 if TYPE_CHECKING:
-    import httpx2
     import jwt
 
     from lg_policy.config.console import OidcSettings
@@ -39,6 +39,7 @@ ANSWER_BYTES = 200_000
 GROUPS = 1_000
 """Groups of one person that are looked at."""
 NAME_CHARACTERS = 200
+_WHO = {"issuer", "client_id", "roles", "groups_claim", "name_claim"}
 _RANKED = (Role.OPERATOR, Role.APPROVER, Role.VIEWER)
 
 
@@ -64,6 +65,8 @@ class ProviderLogin:
         self._settings = settings
         self._secret = secret
         self.address = address
+        self.named = sha256(settings.model_dump_json(include=_WHO).encode()).hexdigest()[:16]
+        """Changes with what the settings say about who may log in as what."""
         self._known: dict[str, str] | None = None
         self._keys: jwt.PyJWKClient | None = None
 
@@ -98,12 +101,11 @@ class ProviderLogin:
     def _exchanged(self, begun: BegunLogin, code: str, callback: str) -> Person:
         form = {"grant_type": "authorization_code", "code": code, "redirect_uri": callback}
         form |= {"code_verifier": begun.verifier, "client_id": self._settings.client_id}
-        headers = {"accept": "application/json"}
+        headers = {}
         if self._secret:
             pair = f"{quote_plus(self._settings.client_id)}:{quote_plus(self._secret)}"
             headers["authorization"] = f"Basic {base64.b64encode(pair.encode()).decode()}"
-        with self._http() as http:
-            found = _object(http.post(self._discovered()["token_endpoint"], data=form, headers=headers))
+        found = self._object("POST", self._discovered()["token_endpoint"], form, headers)
         token = found.get("id_token")
         if not isinstance(token, str):
             raise PolicyDenied("the provider sent no ID token", hint="does `console.oidc.scopes` contain openid?")
@@ -126,7 +128,9 @@ class ProviderLogin:
                 leeway=settings.clock_skew_s,
                 options={"require": ["exp", "iat", "iss", "aud", "sub", "nonce"]},
             )
-        except jwt.PyJWTError as error:
+        except jwt.PyJWKClientConnectionError as error:
+            raise ValueError(str(error)) from error
+        except (jwt.PyJWTError, OverflowError) as error:
             log.info("an ID token was refused (%s): %.300s", type(error).__name__, error)
             raise PolicyDenied("the provider's ID token is not valid", hint="the log says why") from error
         if not hmac.compare_digest(str(claims["nonce"]).encode(), nonce.encode()):
@@ -149,31 +153,55 @@ class ProviderLogin:
                 f"{name} is in no group that may use this console",
                 hint="an operator of the console adds a group to `console.oidc.roles`",
             )
-        return Person(name=f"oidc:{name}", role=role, by=LoggedInBy.PROVIDER)
+        return Person(name=f"oidc:{name}", role=role, by=LoggedInBy.PROVIDER, provider=self.named)
 
     def _discovered(self) -> dict[str, str]:
         """Return the provider's addresses. Blocks, at the first login."""
         if self._known is None:
-            with self._http() as http:
-                place = f"{self._settings.issuer.rstrip('/')}/.well-known/openid-configuration"
-                found = _object(http.get(place, headers={"accept": "application/json"}))
+            place = f"{self._settings.issuer.rstrip('/')}/.well-known/openid-configuration"
+            found = self._object("GET", place)
             if found.get("issuer") != self._settings.issuer:
                 raise ValueError(f"{place} speaks for another issuer")
             names = ("authorization_endpoint", "token_endpoint", "jwks_uri")
-            self._known = {name: safe_url(str(found.get(name))) for name in names}
+            self._known = {name: provider_place(str(found.get(name)), self._settings.issuer) for name in names}
         return self._known
 
     def _signed_by(self) -> jwt.PyJWKClient:
-        import jwt
+        from lg_console.login.provider_keys import ProviderKeys
 
         if self._keys is None:
-            self._keys = jwt.PyJWKClient(self._discovered()["jwks_uri"], timeout=self._settings.timeout_s)
+            place = self._discovered()["jwks_uri"]
+            self._keys = ProviderKeys(place, lambda: self._object("GET", place))
         return self._keys
 
-    def _http(self) -> httpx2.Client:
+    def _object(
+        self, method: str, place: str, form: Mapping[str, str] | None = None, headers: Mapping[str, str] | None = None
+    ) -> dict[str, Any]:
+        """Return the JSON object that an address answers with. Raises `HTTPError`, `ValueError`."""
         import httpx2
 
-        return httpx2.Client(timeout=self._settings.timeout_s, follow_redirects=False)
+        ends, body = time.monotonic() + 2 * self._settings.timeout_s, bytearray()
+        sent = {"accept": "application/json", "accept-encoding": "identity", **(headers or {})}
+        with (
+            httpx2.Client(timeout=self._settings.timeout_s, follow_redirects=False) as http,
+            http.stream(method, place, data=form, headers=sent) as answer,
+        ):
+            answer.raise_for_status()
+            if answer.headers.get("content-encoding", "identity") != "identity":
+                raise ValueError(f"{place} returned something packed")  # a few bytes of it can be very much
+            for piece in answer.iter_raw():
+                body += piece
+                if len(body) > ANSWER_BYTES:
+                    raise ValueError(f"{place} returned more than {ANSWER_BYTES} bytes")
+                if time.monotonic() > ends:
+                    raise ValueError(f"{place} has not ended its answer in time")
+        try:
+            found = json.loads(body)
+        except RecursionError as error:
+            raise ValueError(f"{place} returned JSON that is nested too deep") from error
+        if not isinstance(found, dict):
+            raise ValueError(f"{place} returned no JSON object")  # noqa: TRY004  bad data, not a bad type
+        return found
 
     def _safely(self, work: Callable[[], T]) -> T:
         """Do something with the provider; its failures are told in words."""
@@ -189,12 +217,8 @@ class ProviderLogin:
             ) from error
 
 
-def _object(answer: httpx2.Response) -> dict[str, Any]:
-    """Return the JSON object of an answer. Raises `HTTPError`, `ValueError`."""
-    if len(answer.content) > ANSWER_BYTES:
-        raise ValueError(f"{answer.url} returned more than {ANSWER_BYTES} bytes")
-    answer.raise_for_status()
-    found = json.loads(answer.content)
-    if not isinstance(found, dict):
-        raise ValueError(f"{answer.url} returned no JSON object")  # noqa: TRY004  bad data, not a bad type
-    return found
+def provider_place(url: str, issuer: str) -> str:
+    """Return an address of a provider. Raises `ValueError` for one on this machine that another one names."""
+    if is_loopback(urlsplit(url).hostname or "") and not is_loopback(urlsplit(issuer).hostname or ""):
+        raise ValueError(f"{issuer} names an address of this machine: {url}")
+    return safe_url(url)

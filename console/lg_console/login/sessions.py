@@ -112,7 +112,7 @@ class SessionTable:
     async def _write(self, session: Session) -> None:
         person = session.person
         body = {"name": person.name, "role": str(person.role), "local": person.local, "action": session.action}
-        body |= {"by": str(person.by)}
+        body |= {"by": str(person.by), "provider": person.provider}
         body |= {"ends": session.ends, "seen": session.seen}
         await self._store.write(session.key, json.dumps(body), min(session.ends, session.seen + IDLE_S))
 
@@ -120,7 +120,13 @@ class SessionTable:
 def _read(key: str, text: str) -> Session:
     body = json.loads(text)
     by = LoggedInBy(body.get("by", LoggedInBy.TOKEN))
-    person = Person(name=body["name"], role=Role(body["role"]), local=bool(body["local"]), by=by)
+    person = Person(
+        name=body["name"],
+        role=Role(body["role"]),
+        local=bool(body["local"]),
+        by=by,
+        provider=body.get("provider", ""),
+    )
     return Session(key=key, person=person, action=body["action"], ends=body["ends"], seen=body["seen"])
 
 

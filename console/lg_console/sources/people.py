@@ -40,6 +40,8 @@ class Person:
     role: Role
     local: bool = False
     by: LoggedInBy = LoggedInBy.TOKEN
+    provider: str = ""
+    """Of a login with an identity provider, what the settings said about it then (`ProviderLogin.named`)."""
 
     @property
     def at_gateway(self) -> Person:

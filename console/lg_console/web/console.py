@@ -63,7 +63,7 @@ class Console:
         self.sessions = SessionTable(store)
         self.store = store
         self.provider = provider
-        self.guard = Guard(self.sessions, people, provider=provider is not None)
+        self.guard = Guard(self.sessions, people, provider=provider.named if provider is not None else "")
         self.streams = Streams(Marks(_topics(sources)), self.guard)
 
     def sections(self) -> list[Section]:
