@@ -96,7 +96,7 @@ class ServerSpec:
 
     def secrets(self) -> list[str]:
         """Return the credentials of this server, which must never show up in a record or an answer."""
-        return [*self.hidden, *([self.login.client_secret] if self.login and self.login.client_secret else [])]
+        return [*self.hidden, *([self.login.credential] if self.login and self.login.credential else [])]
 
 
 def needs_root(gateway: GatewaySettings, mcp_json: Path | None) -> bool:
@@ -317,6 +317,7 @@ def _login(
         token_url=oauth.token_url,
         client_id=expand(oauth.client_id, "oauth.client_id") if oauth.client_id is not None else None,
         client_secret=expand(oauth.client_secret, "oauth.client_secret") if oauth.client_secret is not None else "",
+        client_key=expand(oauth.client_key, "oauth.client_key") if oauth.client_key is not None else "",
         client_metadata_url=oauth.client_metadata_url,
         scopes=oauth.scopes,
         in_body=oauth.client_auth == "post",

@@ -12,7 +12,7 @@ from lg_gateway.upstream_login.checked_http import CheckedHttp, shown
 from lg_gateway.upstream_login.discovery import AuthorizationServer
 from lg_gateway.upstream_login.login_errors import LoginFailed
 from lg_gateway.upstream_login.login_spec import LoginSpec
-from lg_gateway.upstream_login.token_endpoint import Client
+from lg_gateway.upstream_login.token_endpoint import PRIVATE_KEY, Client
 from lg_policy.printing import visible
 
 CLIENT_NAME = "lg-gateway"
@@ -39,6 +39,9 @@ async def client_at(
 
 def configured_client(spec: LoginSpec) -> Client:
     """Return the client of the settings."""
+    if spec.client_key:
+        audience = spec.issuer or spec.token_url or ""
+        return Client(client_id=spec.client_id or "", secret=spec.client_key, method=PRIVATE_KEY, audience=audience)
     secret = "client_secret_post" if spec.in_body else "client_secret_basic"
     return Client(
         client_id=spec.client_id or "",

@@ -23,12 +23,19 @@ class LoginSpec:
     token_url: str | None = None
     client_id: str | None = None
     client_secret: str = field(default="", repr=False)
+    client_key: str = field(default="", repr=False)
+    """A private key instead, as PEM or JWK."""
     client_metadata_url: str | None = None
     scopes: tuple[str, ...] = ()
     in_body: bool = False
     """Send id and secret in the form rather than as HTTP Basic."""
     per_caller: bool = False
     redirect_port: int = 0
+
+    @property
+    def credential(self) -> str:
+        """The client's secret or its private key, "" without one."""
+        return self.client_secret or self.client_key
 
     def trusted_addresses(self) -> tuple[str, ...]:
         """Return the addresses that a person wrote down. Whatever else a server names must be on the public network."""

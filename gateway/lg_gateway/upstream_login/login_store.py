@@ -74,7 +74,7 @@ class Login:
     def client(self, configured_id: str | None, configured_secret: str) -> Client:
         """Return the client that made it. The secret of one from the settings is only there."""
         secret = configured_secret if self.client_id == configured_id else self.client_secret
-        return Client(client_id=self.client_id, secret=secret, method=self.client_method)
+        return Client(client_id=self.client_id, secret=secret, method=self.client_method, audience=self.issuer)
 
     def secrets(self) -> list[str]:
         """Return what must never show up in a record, an answer or a log."""

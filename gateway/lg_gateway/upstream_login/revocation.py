@@ -37,7 +37,7 @@ async def log_out(spec: LoginSpec, holder: str, store: LoginStore) -> tuple[Logi
 
 async def _revoke(spec: LoginSpec, login: Login) -> None:
     http = CheckedHttp(spec.trusted_addresses())
-    fields, headers = client_fields(login.client(spec.client_id, spec.client_secret), always_named=True)
+    fields, headers = client_fields(login.client(spec.client_id, spec.credential), always_named=True)
     for token, kind in ((login.refresh, "refresh_token"), (login.access, "access_token")):
         if token:
             body = urlencode({"token": token, "token_type_hint": kind, **fields}).encode("ascii")

@@ -176,7 +176,7 @@ class StoredLogin(UpstreamAuth):
         await self._write(renewed(held, given, self._clock()))
 
     async def _asked(self, held: Login) -> Tokens:
-        client = held.client(self._spec.client_id, self._spec.client_secret)
+        client = held.client(self._spec.client_id, self._spec.credential)
         form = {"grant_type": "refresh_token", "refresh_token": held.refresh, "resource": held.resource}
         return await ask_for_tokens(self._http, held.token_endpoint, client, form)
 

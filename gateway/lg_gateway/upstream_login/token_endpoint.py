@@ -9,6 +9,7 @@ from urllib.parse import quote, urlencode
 
 from lg_gateway.upstream_login.challenges import scopes_of
 from lg_gateway.upstream_login.checked_http import CheckedHttp, shown
+from lg_gateway.upstream_login.client_assertion import ASSERTION, signed_assertion
 from lg_gateway.upstream_login.login_errors import LoginFailed, TokenRefused
 from lg_policy.printing import visible
 
@@ -16,6 +17,7 @@ TOKEN_CHARACTERS = 32_000
 LIFETIME_S = 300.0
 """How long a token counts as good whose lifetime the server does not say."""
 LONGEST_S = 10 * 365 * 86_400.0
+PRIVATE_KEY = "private_key_jwt"
 _OF_PEOPLE = ("authorization_code", "refresh_token")
 _OK, _REFUSED = 200, (400, 401, 403)
 
@@ -27,6 +29,8 @@ class Client:
     client_id: str
     secret: str = field(default="", repr=False)
     method: str = "none"
+    audience: str = ""
+    """The authorization server that may take what the client signs with its key, which then is the secret."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +62,8 @@ async def ask_for_tokens(http: CheckedHttp, url: str, client: Client, form: Mapp
 def client_fields(client: Client, *, always_named: bool) -> tuple[dict[str, str], dict[str, str]]:
     """Return the fields of a form and the headers that say which client asks.
 
+    Raises `LoginFailed` for a private key that cannot sign.
+
     `always_named`: the form has its id even with HTTP Basic, since servers made with the MCP SDKs read it there.
     """
     fields, headers = {}, {"Content-Type": "application/x-www-form-urlencoded"}
@@ -66,6 +72,9 @@ def client_fields(client: Client, *, always_named: bool) -> tuple[dict[str, str]
         headers["Authorization"] = f"Basic {base64.b64encode(pair.encode()).decode('ascii')}"
     elif client.method == "client_secret_post":
         fields["client_secret"] = client.secret
+    elif client.method == PRIVATE_KEY:
+        fields["client_assertion_type"] = ASSERTION
+        fields["client_assertion"] = signed_assertion(client.client_id, client.secret, client.audience)
     if always_named or client.method != "client_secret_basic":
         fields["client_id"] = client.client_id
     return fields, headers

@@ -32,6 +32,9 @@ class UpstreamOAuthSettings(Section):
     client_secret: str | None = None
     """Its secret; `${NAME}` is expanded, so the secret need not be in the file. It needs `issuer` or `token_url`: no
     server may say who gets it."""
+    client_key: str | None = None
+    """Its private key instead of a secret (`private_key_jwt`): a reference such as `${file:/path/key.pem}` or
+    `${secret:NAME}` to a PEM or JWK text. It needs `issuer` or `token_url`."""
     client_metadata_url: SafeUrl | None = None
     """Address of a document about the client, used as its id where the authorization server reads such documents."""
     scopes: tuple[str, ...] = ()
@@ -52,12 +55,18 @@ class UpstreamOAuthSettings(Section):
     def _fits(self) -> Self:
         if self.grant == "authorization_code" and self.token_url is not None:
             raise ValueError("token_url is for client_credentials and token_exchange; set issuer instead")
-        if self.grant != "authorization_code" and not (self.client_id and self.client_secret):
-            raise ValueError(f"{self.grant} needs client_id and client_secret")
+        if self.client_secret is not None and self.client_key is not None:
+            raise ValueError("client_secret and client_key exclude each other")
+        if self.grant != "authorization_code" and not (self.client_id and (self.client_secret or self.client_key)):
+            raise ValueError(f"{self.grant} needs client_id and client_secret or client_key")
         if self.client_secret is not None and self.token_url is None and self.issuer is None:
             raise ValueError("client_secret needs issuer or token_url: no server may say who gets the secret")
-        if self.client_secret is not None and self.client_id is None:
-            raise ValueError("client_secret needs client_id")
+        if self.client_key is not None and not (self.client_key.startswith("${") and self.client_key.endswith("}")):
+            raise ValueError("client_key must be a reference, such as ${file:/path/key.pem}: no key stands in settings")
+        if self.client_key is not None and self.token_url is None and self.issuer is None:
+            raise ValueError("client_key needs issuer or token_url: no server may say who gets what it signs")
+        if self.client_id is None and (self.client_secret is not None or self.client_key is not None):
+            raise ValueError(f"{'client_key' if self.client_secret is None else 'client_secret'} needs client_id")
         metadata = urlsplit(self.client_metadata_url or "https://host/path")
         if metadata.scheme != "https" or metadata.path in ("", "/") or metadata.fragment:
             raise ValueError("client_metadata_url must be an https address with a path")

@@ -26,9 +26,12 @@ class AuthorizationServer:
 
     def __init__(self, port: int) -> None:
         self.url = f"http://127.0.0.1:{port}"
+        self.audience = self.url
         self.asked: list[str] = []
         self.keys: dict[str, Any] = {}
         self.clients: dict[str, str] = {}
+        self.client_keys: dict[str, Any] = {}
+        self.assertions: list[str] = []
         self.issued: list[str] = []
         self.forms: list[dict[str, str]] = []
         self.lifetime_s = 3600
@@ -84,6 +87,8 @@ class AuthorizationServer:
 
     def _give(self, authorization: str, form: dict[str, str]) -> tuple[int, Any]:
         self.forms.append(form)
+        if "client_assertion" in form and authorization == "":
+            authorization = self._signed_by(form)
         name, _, secret = base64.b64decode(authorization.removeprefix("Basic ")).decode().partition(":")
         if form.get("grant_type") not in self.grants or not secret or self.clients.get(name) != secret:
             return 401, {"error": "invalid_client"}
@@ -94,6 +99,16 @@ class AuthorizationServer:
             token = subject if self.gives_back_what_it_got else f"exchanged-for-{caller}-{token}"
         self.issued.append(token)
         return 200, {"access_token": token, "token_type": "Bearer", "expires_in": self.lifetime_s}
+
+    def _signed_by(self, form: dict[str, str]) -> str:
+        """Return the header that a client with a secret would send, for one whose signature is good."""
+        jws, algorithms = form["client_assertion"], ["RS256", "ES256", "EdDSA"]
+        name = jwt.decode(jws, options={"verify_signature": False})["sub"]
+        claims = jwt.decode(jws, self.client_keys[name], algorithms=algorithms, audience=self.audience, issuer=name)
+        assert claims["jti"]
+        assert claims["jti"] not in self.assertions
+        self.assertions.append(claims["jti"])
+        return "Basic " + base64.b64encode(f"{name}:{self.clients[name]}".encode()).decode()
 
 
 @contextmanager
