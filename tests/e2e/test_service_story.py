@@ -1,155 +1,136 @@
-"""A team's service: PostgreSQL, two gateways, two workers, and a run that outlives the worker that drove it."""
+"""A team's service: a run that outlives the worker that drove it, told by a program and in a browser."""
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
+import re
 import time
-from contextlib import ExitStack, contextmanager
-from http.client import HTTPConnection
-from threading import Event
-from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING
 
 import pytest
-from bench.workers.fleet import LETTERS, decide
+from playwright.sync_api import expect, sync_playwright
 
-from lg_orch.testing import Scripted, ScriptedModel
-from tests.e2e.programs import Served, program, served, served_by
-from tests.processes import STACKS, Output, end
+from tests import postgres
+from tests.console.conftest import launched
+from tests.console.served import LONG_MS, opened_page
+from tests.e2e.team import BEFORE, WAIT_S, team_of
+from tests.forked import by_fork
+from tests.forked_programs import GATEWAY_MODULES, ORCHESTRATOR_MODULES, our_programs, preload
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
-WAIT_S = 150.0
-SETTINGS = """
-[store]
-url = "{database}"
-[exec]
-sandbox = "off"
-[exec.commands.make]
-executable = "/bin/true"
-needs_sandbox = false
-[[gateway.rules]]
-tools = ["exec__exec"]
-effect = "allow"
-reason = "the only command does nothing"
-[models.default]
-provider = "openai"
-model = "scripted"
-base_url = "{model}"
-[service]
-heartbeat_s = 1
-lease_s = 4
-"""
+    from playwright.sync_api import Locator, Page
+
+    from tests.e2e.team import Team
+    from tests.processes import Shared
+
+STOPS = 120
+"""Presses of Tab that reach any button of these pages."""
+SLOW_MS = 2 * LONG_MS
 
 
-class Service:
-    """A client of the API."""
-
-    def __init__(self, url: str, token: str) -> None:
-        self._place = urlsplit(url).netloc
-        self._token = token
-
-    def __call__(self, method: str, path: str, body: Any = None) -> Any:
-        connection = HTTPConnection(self._place, timeout=WAIT_S)
-        headers = {"authorization": f"Bearer {self._token}", "content-type": "application/json"}
-        connection.request(method, path, json.dumps(body) if body is not None else None, headers)
-        response = connection.getresponse()
-        data = response.read()
-        connection.close()
-        assert response.status < 400, data
-        return json.loads(data)
-
-    def until(self, run_id: str, *states: str) -> dict[str, Any]:
-        deadline = time.monotonic() + WAIT_S
-        while (run := self("GET", f"/v1/runs/{run_id}"))["state"] not in states:
-            assert time.monotonic() < deadline, run
-            time.sleep(0.1)
-        found: dict[str, Any] = run
-        return found
-
-
-@contextmanager
-def worker(gateway: Served, at: tuple[str, ...], cwd: Path, env: dict[str, str]) -> Iterator[subprocess.Popen[str]]:
-    """A worker that uses a running gateway."""
-    command = [program("lg-orch"), "worker", *at, "--gateway", gateway.url]
-    with subprocess.Popen(
-        command,
-        cwd=cwd,
-        env={**os.environ, **STACKS, **env},
-        stdin=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
-        assert process.stderr is not None
-        output = Output(process.stderr)
-        try:
-            output.first(lambda line: line if line.startswith("worker ") else None)
-            yield process
-        finally:
-            end(process, output)
+@pytest.fixture(scope="module")
+def team(tmp_path_factory: pytest.TempPathFactory, postgres_server: Shared[str]) -> Iterator[Team]:
+    """One for both stories."""
+    preload(GATEWAY_MODULES + ORCHESTRATOR_MODULES)
+    with by_fork(our_programs), postgres.schema(postgres_server.get()) as url:
+        with team_of(tmp_path_factory.mktemp("team"), url) as team:
+            yield team
 
 
 @pytest.mark.timeout(600)
-def test_a_run_is_approved_taken_over_from_a_killed_worker_verified_and_undone(
-    tmp_path: Path, postgres_url: str, clean_environment: Path, programs_by_fork: None
-) -> None:
-    root, config = tmp_path / "repo", tmp_path / "settings.toml"
-    root.mkdir()
-    (root / "log.txt").write_text("begin\nend\n")
-    (root / "Makefile").write_text("test:\n\ttrue\n")
-    asked_late, goes_on = Event(), Event()
+def test_a_run_is_approved_taken_over_from_a_killed_worker_verified_and_undone(team: Team) -> None:
+    team.staff()
+    api = team.api
+    silent, goes_on = team.model.expect("r0001")
+    run_id = api("POST", "/v1/runs", {"request": "insert two lines, token r0001"})["run_id"]
+    waiting = api.until(run_id, "waiting")
+    (question,) = waiting["questions"]
+    api("POST", f"/v1/runs/{run_id}/answer", {"question": question["key"], "decision": "approve_for_run"})
+    assert silent.wait(WAIT_S)
+    driven = api("GET", f"/v1/runs/{run_id}")
+    team.kill_worker_of(driven)
+    goes_on.set()
 
-    def answer(request: dict[str, Any]) -> Scripted:
-        # The model is silent once the first line is written: the worker is killed while it waits.
-        if sum(message["role"] == "tool" for message in request["messages"]) == 2 and not goes_on.is_set():
-            asked_late.set()
-            goes_on.wait(WAIT_S)
-        return decide(request)
+    ended = api.until(run_id, "done", "unchecked", "failed", "waiting")
+    assert ended["state"] in ("done", "unchecked"), ended
+    assert ended["epoch"] > driven["epoch"], "another worker took it over"
+    team.assert_inserted("r0001")
+    trace = api("GET", f"/v1/runs/{run_id}/trace")
+    assert trace["verification"] is not None
+    assert [event["seq"] for event in trace["events"]] == list(range(1, len(trace["events"]) + 1))
 
-    with ExitStack() as stack:
-        model = stack.enter_context(ScriptedModel(answer))
-        stack.callback(goes_on.set)
-        config.write_text(SETTINGS.format(database=postgres_url, model=model.base_url))
-        env = {"OPENAI_API_KEY": "sk-scripted-0123456789"}
-        at = ("--config", str(config), "--repo-root", str(root))
-        gateways = [
-            stack.enter_context(
-                served("lg-gateway", "serve", "--no-login", "--config", str(config), "--root", str(root), cwd=tmp_path)
-            )
-            for _ in range(2)
-        ]
-        serve = [program("lg-orch"), "serve", "--no-worker", *at]
-        api_program = stack.enter_context(served_by(serve, cwd=tmp_path, env=env))
-        (token,) = (clean_environment / "state").glob("lg/*/service-token")
-        api = Service(api_program.url, token.read_text("ascii").strip())
-        workers = [stack.enter_context(worker(gateway, at, tmp_path, env)) for gateway in gateways]
+    api("POST", f"/v1/runs/{run_id}/undo", {})
+    while (undo := api("GET", f"/v1/runs/{run_id}")["undo"])["state"] == "queued":
+        time.sleep(0.1)
+    assert undo["state"] == "done", undo
+    assert team.log.read_text() == BEFORE
 
-        run_id = api("POST", "/v1/runs", {"request": "insert two lines, token r0001"})["run_id"]
-        waiting = api.until(run_id, "waiting")
-        (question,) = waiting["questions"]
-        api("POST", f"/v1/runs/{run_id}/answer", {"question": question["key"], "decision": "approve_for_run"})
-        assert asked_late.wait(WAIT_S)
-        driven = api("GET", f"/v1/runs/{run_id}")
-        holder = next(process for process in workers if f":{process.pid}:" in driven["worker"])
-        holder.kill()
+
+@pytest.mark.timeout(600)
+def test_in_a_browser_the_same_run_is_begun_by_mouse_and_approved_and_undone_by_keyboard_alone(team: Team) -> None:
+    team.staff()
+    silent, goes_on = team.model.expect("r0002")
+    with sync_playwright() as playwright, launched(playwright) as browser, opened_page(browser, team.address) as visit:
+        page = visit.page
+        page.goto(f"{team.address}/login")
+        page.get_by_label("Operator's token").fill(team.token)
+        page.get_by_role("button", name="Log in").click()
+        page.get_by_role("link", name="New run").click()
+        page.get_by_label("What is to be done").fill("insert two lines, token r0002")
+        page.get_by_role("button", name="Begin").click()
+        page.wait_for_url(re.compile(r"/runs/\d+T"))
+        run_page = page.url
+        state = page.locator("#run-head .state")
+        expect(state).to_have_text("waiting", timeout=SLOW_MS)
+
+        _approve_for_the_run(page)
+        assert silent.wait(WAIT_S)
+        driven = team.api("GET", f"/v1/runs/{run_page.rpartition('/')[2]}")
+        team.kill_worker_of(driven)
         goes_on.set()
 
-        ended = api.until(run_id, "done", "unchecked", "failed", "waiting")
-        assert ended["state"] in ("done", "unchecked"), ended
-        assert ended["epoch"] > driven["epoch"], "another worker took it over"
-        assert (root / "log.txt").read_text() == "".join(
-            ["begin\n", *(f"{letter}-r0001\n" for letter in LETTERS), "end\n"]
-        ), "each line was inserted once"
-        trace = api("GET", f"/v1/runs/{run_id}/trace")
-        assert trace["verification"] is not None
-        assert [event["seq"] for event in trace["events"]] == list(range(1, len(trace["events"]) + 1))
+        page.get_by_role("link", name="Runs", exact=True).click()
+        page.get_by_role("link", name="token r0002").click()
+        expect(state).to_have_text(re.compile("done|unchecked"), timeout=SLOW_MS)
+        expect(page.locator("#run-head")).to_contain_text(re.compile(r"Taken up\s*\d+ times"))
+        team.assert_inserted("r0002")
+        page.get_by_role("link", name="Diff").click()
+        expect(page.locator("#tab .add", has_text="a-r0002")).to_be_visible()
+        page.get_by_role("link", name="Checks").click()
+        expect(page.locator("#tab .state").first).to_have_text("passed")
 
-        api("POST", f"/v1/runs/{run_id}/undo", {})
-        while (undo := api("GET", f"/v1/runs/{run_id}")["undo"])["state"] == "queued":
-            time.sleep(0.1)
-        assert undo["state"] == "done", undo
-        assert (root / "log.txt").read_text() == "begin\nend\n"
+        _undo(page)
+        expect(page.locator("#run-head")).to_contain_text(re.compile(r"Undo\s*done"), timeout=SLOW_MS)
+        assert team.log.read_text() == BEFORE
+
+
+def _approve_for_the_run(page: Page) -> None:
+    page.keyboard.press("g")
+    page.keyboard.press("a")
+    page.wait_for_url("**/approvals")
+    card = page.locator(".card[data-state=pending]")
+    expect(card).to_contain_text("+a-r0002", timeout=SLOW_MS)
+    page.keyboard.press("j")
+    expect(card).to_be_focused()
+    _press(page, card.get_by_role("button", name="For this run"))
+    expect(page.locator("#waiting .card[data-state=pending]")).to_have_count(0, timeout=SLOW_MS)
+
+
+def _undo(page: Page) -> None:
+    _press(page, page.get_by_text("Act on this run"))
+    _press(page, page.get_by_role("link", name="Undo, with a preview"))
+    page.wait_for_url("**/undo")
+    expect(page.locator(".del", has_text="a-r0002")).to_be_visible()
+    _press(page, page.get_by_role("button", name="Undo these changes"))
+    page.wait_for_url(re.compile(r"/runs/[^/]+$"))
+
+
+def _press(page: Page, target: Locator) -> None:
+    """Go to something with the Tab key, and press Enter there."""
+    for _ in range(STOPS):
+        page.keyboard.press("Tab")
+        if target.evaluate("found => found === document.activeElement"):
+            page.keyboard.press("Enter")
+            return
+    raise AssertionError(f"the Tab key does not reach {target}")
