@@ -119,7 +119,8 @@ class Team:
     """That starts a worker, but for its gateway."""
     env: dict[str, str]
     stack: ExitStack
-    workers: list[subprocess.Popen[str]] = field(default_factory=list)
+    workers: dict[str, subprocess.Popen[str]] = field(default_factory=dict)
+    """By the address of their gateway."""
 
     @property
     def api(self) -> Service:
@@ -132,15 +133,16 @@ class Team:
         return self.root / "log.txt"
 
     def staff(self) -> None:
-        """Start workers until there are enough, each with a gateway of its own."""
-        alive = [worker for worker in self.workers if worker.poll() is None]
-        for gateway in self.gateways[len(alive) :]:
-            alive.append(self.stack.enter_context(_worker([*self.command, "--gateway", gateway.url], self)))
-        self.workers = alive
+        """Start a worker for each gateway that has none."""
+        for gateway in self.gateways:
+            known = self.workers.get(gateway.url)
+            if known is None or known.poll() is not None:
+                command = [*self.command, "--gateway", gateway.url]
+                self.workers[gateway.url] = self.stack.enter_context(_worker(command, self))
 
     def kill_worker_of(self, run: dict[str, Any]) -> None:
         """Kill the worker that drives a run."""
-        next(worker for worker in self.workers if f":{worker.pid}:" in run["worker"]).kill()
+        next(worker for worker in self.workers.values() if f":{worker.pid}:" in run["worker"]).kill()
 
     def assert_inserted(self, token: str) -> None:
         """Each line of a run stands in the file once."""

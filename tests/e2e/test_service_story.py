@@ -33,9 +33,12 @@ SLOW_MS = 2 * LONG_MS
 def team(tmp_path_factory: pytest.TempPathFactory, postgres_server: Shared[str]) -> Iterator[Team]:
     """One for both stories."""
     preload(GATEWAY_MODULES + ORCHESTRATOR_MODULES)
-    with by_fork(our_programs), postgres.schema(postgres_server.get()) as url:
-        with team_of(tmp_path_factory.mktemp("team"), url) as team:
-            yield team
+    with (
+        by_fork(our_programs),
+        postgres.schema(postgres_server.get()) as url,
+        team_of(tmp_path_factory.mktemp("team"), url) as made,
+    ):
+        yield made
 
 
 @pytest.mark.timeout(600)
