@@ -329,9 +329,16 @@ def _explain(error: ValidationError, origin: Mapping[tuple[str, ...], str]) -> C
         hint = (f"did you mean {near[0]!r}? " if near else "") + f"allowed here: {', '.join(allowed)}"
         return ConfigError(f"{source}: {place}: unknown key", hint=hint)
     given = first.get("input")
-    shown = "" if isinstance(given, Mapping | list) else f", not {given!r}"
+    shown = "" if isinstance(given, Mapping | list) or _may_be_secret(location, given) else f", not {given!r}"
     said = first["msg"].removeprefix("Value error, ").replace("a valid tuple", "a list")
     return ConfigError(f"{source}: {place}: {said}{shown}")
+
+
+def _may_be_secret(location: tuple[str, ...], given: Any) -> bool:
+    from lg_policy.secrets.configured import is_secret_setting, names_a_secret
+
+    named = names_a_secret(location[-1]) or any(part in ("env", "headers") for part in location[:-1])
+    return isinstance(given, str) and (named or is_secret_setting("", given))
 
 
 def _allowed_keys(table: Sequence[str]) -> list[str]:

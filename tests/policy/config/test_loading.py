@@ -148,3 +148,19 @@ def test_environment_references_expand_and_a_missing_one_is_named() -> None:
     assert expand_env("Bearer ${T}", {"T": "abc"}, "here") == "Bearer abc"
     with pytest.raises(ConfigError, match="headers of x needs the environment variable T"):
         expand_env("${T}", {}, "headers of x")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '[console.oidc]\nissuer = "https://idp.example"\nclient_id = "x"\nclient_secret = "{}"\n',
+        '[gateway.servers.x]\ncommand = "x"\n[gateway.servers.x.env]\nA = ["{}"]\n',
+        '[models.default]\ntemperature = "postgres://u:{}@host/db"\n',
+    ],
+)
+def test_an_error_about_a_setting_shows_no_secret(tmp_path: Path, text: str) -> None:
+    config = write(tmp_path / "a.toml", text.format("Kx7-literal-value-91"))
+    with pytest.raises(ConfigError) as caught:
+        load_settings(config=config)
+    assert "Kx7-literal" not in str(caught.value)
+    assert "a.toml" in str(caught.value)
