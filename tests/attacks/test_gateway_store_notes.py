@@ -10,11 +10,12 @@ from typing import Any
 
 import pytest
 
-from lg_gateway.ledger.anchors import HALT
+from lg_gateway.ledger.anchors import CARRIED, HALT
 from lg_gateway.ledger.chain import FIRST, record_hash
 from lg_gateway.ledger.halt import HaltSwitch, write_halt
 from lg_gateway.ledger.head import HeadFile
 from lg_gateway.ledger.ledger import Ledger, LedgerEntry, stamp
+from lg_gateway.ledger.segments import Archive
 from lg_gateway.store.canonical_json import canonical, keyed_hex
 from lg_gateway.store.factory import StorePlace, open_store
 from lg_gateway.store.interface import Store, StoreEdited, Tx
@@ -24,7 +25,7 @@ from tests.attacks.store_edits import edit, put_back, rows, verified
 from tests.gateway.approvals.support_approvals import NO_HOLD, approve
 from tests.gateway.commands.support_commands import run
 from tests.gateway.ledger.support_ledger import KEY as LEDGER_KEY
-from tests.gateway.ledger.support_ledger import SEED, append, open_ledger
+from tests.gateway.ledger.support_ledger import LATER, SEED, append, open_ledger
 from tests.gateway.rig import ALLOW_ALL, gateway_of, journal, send, server, until
 from tests.gateway.upstream_login.support_logins import KEY, LOGIN
 
@@ -119,6 +120,12 @@ async def test_no_call_begins_after_a_halt_that_somebody_hides(tmp_path: Path, c
 class EarlierLedger(Ledger):
     """Writes records as a version did that kept no list of its notes."""
 
+    carries: LedgerEntry | None = None
+
+    def carry_notes(self, tx: Tx, outcome: str, detail: str) -> int:
+        assert self.carries is not None
+        return self.append(tx, self.carries)
+
     def append(self, tx: Tx, entry: LedgerEntry) -> int:
         last = tx.execute("SELECT seq, hash FROM ledger ORDER BY seq DESC LIMIT 1") or [(0, FIRST)]
         seq = int(last[0][0]) + 1
@@ -163,14 +170,45 @@ async def test_the_ledger_of_an_earlier_version_opens_and_its_notes_count(tmp_pa
         store.close()
 
 
-@pytest.mark.attack("Store", "a halt record of an earlier version, in no list yet, removed or given another code")
-@pytest.mark.parametrize("change", [RECORDS[0], RECORDS[3]])
+@pytest.mark.attack("Store", "a halt record of an earlier version, in no list yet, removed, changed or replaced")
+@pytest.mark.parametrize("change", RECORDS)
 async def test_a_note_of_an_earlier_version_that_is_gone_is_missed(tmp_path: Path, change: str) -> None:
     place, at = await noted_earlier(tmp_path, HALT, "halted")
     edit(place, change.format(at=at))
 
     with pytest.raises(StoreEdited, match=r"the ledger lacks records|was edited"):
         outcome_of(tmp_path, HALT)
+
+
+@pytest.mark.attack("Store", "an earlier version seals records that a newer one lists, and a halt in them counts no more")
+@pytest.mark.parametrize("by_new", ["halted", "continued"])
+@pytest.mark.parametrize("by_old", ["", "halted", "continued"])
+async def test_notes_count_after_an_earlier_version_has_sealed_the_list(
+    tmp_path: Path, by_new: str, by_old: str
+) -> None:
+    await noted_earlier(tmp_path, HALT, "halted at first")
+    store, ledger = open_ledger(tmp_path)
+    await write(store, ledger, "tok-1", "token revoked")
+    await write(store, ledger, HALT, by_new)
+    await append(store, ledger, 1)
+    store.close()
+    earlier = EarlierLedger(HeadFile(tmp_path / "ledger.head", SEED), LEDGER_KEY, tmp_path / "segments")
+    store = open_store(
+        StorePlace(path=tmp_path / "store.sqlite", url=None, lock_path=tmp_path / "ledger.lock"), guard=earlier
+    )
+    said = {"tok-1": {"time": LATER, "outcome": "token revoked", "detail": ""}}
+    said |= {HALT: {"time": LATER, "outcome": by_new, "detail": ""}}
+    earlier.carries = LedgerEntry(phase="note", request_id=CARRIED, arguments=json.dumps(said), outcome="sealed")
+    await Archive(store, earlier, tmp_path / "segments", records=100).seal(LATER, by="me")
+    if by_old:
+        await write(store, earlier, HALT, by_old)
+    store.close()
+
+    assert (outcome_of(tmp_path, HALT), outcome_of(tmp_path, "tok-1")) == (by_old or by_new, "token revoked")
+    store, ledger = open_ledger(tmp_path)
+    await append(store, ledger, 1)
+    store.close()
+    assert (outcome_of(tmp_path, HALT), outcome_of(tmp_path, "tok-1")) == (by_old or by_new, "token revoked")
 
 
 @pytest.mark.attack("Store", "the record of a halt removed while a gateway runs: it names that record")

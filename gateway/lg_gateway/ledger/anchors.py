@@ -27,6 +27,8 @@ CARRIED_DAYS = 1
 """Days for which notes about grants are said again: a grant counts for hours."""
 APPROVAL = "ap-"
 _PARTS = ("time", "outcome", "detail")
+_AT_ONCE = 1_000
+"""Records that are read together."""
 _LAST = "SELECT seq, hash FROM ledger ORDER BY seq DESC LIMIT 1"
 
 Note = dict[str, Any]
@@ -134,11 +136,14 @@ class NoteIndex:
             at = _earlier(body, "last_use", at)
         return False
 
-    def _walk(self, tx: Tx, at: int, seen: _KnownNotes) -> Mapping[str, Note]:
-        """Follow the list from a note backwards, until what is known, or a record that says all of it again."""
+    def _walk(self, tx: Tx, at: int, seen: _KnownNotes, after: int = 0) -> Mapping[str, Note]:
+        """Follow the list from a note backwards, until what is known, or a record that says all of it again.
+
+        It ends at record `after` too, where another record says again what is said up to there.
+        """
         newer: list[dict[str, Any]] = []
         known: Mapping[str, Note] = {}
-        while at:
+        while at > after:
             if at == seen.seq and _hash_of(tx, at) == seen.hash:
                 known = seen.notes
                 break
@@ -154,27 +159,44 @@ class NoteIndex:
         """Return what the notes say where a version that kept no list wrote the newest records."""
         rows = tx.execute("""SELECT seq FROM ledger WHERE record LIKE '%"last_note":%' ORDER BY seq DESC LIMIT 1""")
         start = int(rows[0][0]) if rows else self._records.sealed_until(tx)
+        said, newer = self._scan(tx, start, end, strict=True)
         listed = marks_of(self._records.genuine(tx, start)) if rows else None
-        notes = dict(self._walk(tx, listed.note, _KnownNotes())) if listed is not None else {}
-        (count,) = tx.execute("SELECT count(*) FROM ledger WHERE seq > ?", (start,))[0]
-        if count != end - start:
-            raise StoreEdited(f"the ledger lacks records after {start}; see `lg-gateway audit verify`")
-        return {**notes, **self.scanned(tx, start, strict=True)}
+        # That version may have sealed records of the list: then its record of the sealing says their notes again.
+        sealed = self._records.sealed_until(tx) if said is not None else 0
+        notes = self._walk(tx, listed.note, _KnownNotes(), sealed) if listed is not None else {}
+        return {**(said or {}), **notes, **newer}
 
-    def scanned(self, tx: Tx, after: int, *, strict: bool) -> dict[str, Note]:
-        """Return what the notes after a record say, found by their text. `strict`: `StoreEdited` for a bad one."""
-        sql = """SELECT hash, mac, record FROM ledger WHERE seq > ? AND record LIKE '%"phase":"note"%' ORDER BY seq"""
+    def scanned(self, tx: Tx, after: int) -> dict[str, Note]:
+        """Return what the genuine notes after a record say, found by their text."""
+        rows = tx.execute(_LAST)
+        said, notes = self._scan(tx, after, int(rows[0][0]) if rows else 0, strict=False)
+        return {**(said or {}), **notes}
+
+    def _scan(self, tx: Tx, after: int, end: int, *, strict: bool) -> tuple[dict[str, Note] | None, dict[str, Note]]:
+        """Return what sealings of an older version said again last, and what the notes between two records say.
+
+        `strict`: `StoreEdited` where a record is missing, or is not the one that was written there.
+        """
+        said: dict[str, Note] | None = None
         notes: dict[str, Note] = {}
-        for row in tx.execute(sql, (after,)):
-            body = self._records.opened(*row)
-            if body is None and strict:
-                raise StoreEdited("a record of the ledger was edited; see `lg-gateway audit verify`")
-            if body is not None and body["request_id"] == CARRIED and body["arguments"]:
-                said = json.loads(body["arguments"])
-                notes = {**notes, **said} if marks_of(body) is not None else {**said, **notes}
-            elif body is not None and is_note(body):
-                notes[body["request_id"]] = _note(body)
-        return notes
+        for first in range(after, end, _AT_ONCE):
+            last = min(first + _AT_ONCE, end)
+            rows = tx.execute("SELECT seq, hash, mac, record FROM ledger WHERE seq > ? AND seq <= ? ORDER BY seq",
+                              (first, last))  # fmt: skip
+            if strict and len(rows) != last - first:
+                raise StoreEdited(f"the ledger lacks records after {first}; see `lg-gateway audit verify`")
+            for seq, *row in rows:
+                body = self._records.opened(*row)
+                if body is None or body["seq"] != seq:
+                    if strict:
+                        raise StoreEdited(f"record {seq} of the ledger was edited; see `lg-gateway audit verify`")
+                elif body["request_id"] == CARRIED and body["arguments"] and marks_of(body) is None:
+                    said = json.loads(body["arguments"])
+                elif body["request_id"] == CARRIED and body["arguments"]:
+                    notes |= json.loads(body["arguments"])
+                elif is_note(body):
+                    notes[body["request_id"]] = _note(body)
+        return said, notes
 
 
 def still_needed(notes: Mapping[str, Note]) -> dict[str, Note]:

@@ -131,7 +131,7 @@ class Ledger:
         try:
             notes = self.notes.all(tx)
         except StoreEdited:
-            notes = self.notes.scanned(tx, self.sealed_until(tx), strict=False)
+            notes = self.notes.scanned(tx, self.sealed_until(tx))
         self._write(tx, _carrying(notes, outcome, detail), seq, prev_hash, Marks())
         return int(seq)
 
