@@ -180,7 +180,9 @@ async def test_a_note_of_an_earlier_version_that_is_gone_is_missed(tmp_path: Pat
         outcome_of(tmp_path, HALT)
 
 
-@pytest.mark.attack("Store", "an earlier version seals records that a newer one lists, and a halt in them counts no more")
+@pytest.mark.attack(
+    "Store", "an earlier version seals records that a newer one lists, and a halt in them counts no more"
+)
 @pytest.mark.parametrize("by_new", ["halted", "continued"])
 @pytest.mark.parametrize("by_old", ["", "halted", "continued"])
 async def test_notes_count_after_an_earlier_version_has_sealed_the_list(
