@@ -78,12 +78,14 @@ class SetupQuestions:
             return default
         for _ in range(MAX_TRIES):
             print(f"{question} [{default or 'none'}]: ", end="", file=sys.stderr, flush=True)
-            line = sys.stdin.readline()
-            if not line:
-                raise EOFError
-            answer = line.strip() or default
             try:
+                line = sys.stdin.readline()
+                if not line:
+                    raise EOFError
+                answer = line.strip() or default
                 check(answer)
+            except UnicodeDecodeError:
+                print("  the answer is in another encoding than this terminal's", file=sys.stderr)
             except LgError as error:
                 print(f"  {in_words(error)}", file=sys.stderr)
             else:
@@ -165,7 +167,7 @@ def _shown(choice: str) -> str:
 
 def _environment(answer: str) -> None:
     _plain(answer)
-    if answer not in ("auto", "none") and not Path(answer).expanduser().is_dir():
+    if answer not in ("auto", "none") and not os.path.isdir(_as_place(answer)):
         raise ConfigError(f"{one_line(answer, 80)} is no directory", hint="auto, none, or the path of an environment")
 
 
@@ -219,8 +221,12 @@ def _write(path: Path, text: str) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0), 0o600)
-        with open(descriptor, "w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
+        try:
+            with open(descriptor, "w", encoding="utf-8", newline="\n") as file:
+                file.write(text)
+        except OSError:
+            path.unlink(missing_ok=True)  # half a file would keep the next `init` from writing one
+            raise
     except OSError as error:
         raise ConfigError(f"{path} cannot be written: {error.strerror}", hint="name another with --config") from error
 

@@ -103,3 +103,16 @@ def test_a_name_with_marks_of_toml_is_written_as_it_is_or_refused(
     else:
         assert "cannot be printed" in capsys.readouterr().err
         assert not written.exists()
+
+
+def test_an_answer_that_no_path_can_be_made_of_is_asked_again(written: Path) -> None:
+    program = os.path.join(os.path.dirname(sys.executable), "lg-orch")
+    with on_terminal(program, "init", env=dict(os.environ), size=(40, 80)) as screen:
+        for question, time, answer in (
+            ("Provider [", 1, "local"), ("or a path) [", 1, "~no-such-user/environment"), ("or a path) [", 2, "none"),
+            ("are changed [", 1, "y"), ("none) [", 1, "none"),
+        ):  # fmt: skip
+            screen.wait(question, times=time)
+            screen.type(f"{answer}\n")
+        assert screen.end() == 0, screen.shown
+    assert tomllib.loads(written.read_text())["exec"] == {"environment": "none"}
