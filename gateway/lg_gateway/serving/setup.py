@@ -222,6 +222,8 @@ def user_name() -> str:
 
 
 def _load(flags: CommonFlags, root: Path | None, environ: Mapping[str, str]) -> Loaded:
+    if flags.tools == "":  # as from a variable that is not set: all tools would be more than was meant
+        raise ConfigError("--tools names no profile", hint="leave it out for all tools")
     layer = repository_layer(root, environ) if root is not None and flags.effective_config is None else None
     return load_settings(
         profile=flags.profile,

@@ -167,3 +167,5 @@ async def test_a_flag_chooses_the_set_of_this_gateway_and_an_unknown_one_is_name
     assert prepare(flags(config=config), mcp_json=None).settings.gateway.profile == ""
     with pytest.raises(ConfigError, match=r"gateway\.profiles has review"):
         prepare(flags(config=config, tools="none"), mcp_json=None)
+    with pytest.raises(ConfigError, match="--tools names no profile"):
+        prepare(flags(config=config, tools=""), mcp_json=None)
