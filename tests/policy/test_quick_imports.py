@@ -162,3 +162,20 @@ def test_serving_on_standard_input_needs_no_web_server() -> None:
     ).split()
     assert "mcp.client.client" in loaded
     assert not {"uvicorn", "click", "sse_starlette", "mcp.server.mcpserver", "starlette.applications"} & set(loaded)
+
+
+def test_a_put_off_class_may_stand_in_the_types_of_annotations() -> None:
+    run(
+        "from lg_policy.quick_imports import quick_imports\nwith quick_imports():\n"
+        "    from mcp.server.mcpserver import MCPServer as Later, Context\n"
+        "    from sse_starlette import ServerSentEvent\n"
+        "    def takes(a: int | Later, b: ServerSentEvent | None, c: Context[str]) -> Later | str | None: ...\n"
+        "    assert not issubclass(int, Later)\n"
+        "from typing import get_args, get_type_hints\nfrom mcp.server.mcpserver import MCPServer\n"
+        "assert get_args(get_type_hints(takes)['a']) == (int, MCPServer)"
+    )
+
+
+@pytest.mark.parametrize("library", ["fastmcp.client", "langchain.mcp", "langgraph.graph", "sse_starlette"])
+def test_libraries_that_import_the_sdk_are_imported_quickly_too(library: str) -> None:
+    run(f"from lg_policy.quick_imports import quick_imports\nwith quick_imports():\n    import {library}")
