@@ -89,6 +89,12 @@ class _StandIn:
             return False  # what was not imported has no instances
         return isinstance(instance, self._found())
 
+    def __subclasscheck__(self, cls: type) -> bool:
+        return issubclass(cls, self._found())
+
+    def __getitem__(self, parameters: Any) -> Any:  # `Name[str]` in a type
+        return self._found()[parameters]
+
     def __or__(self, other: Any) -> Any:
         return self._found() | other
 
