@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from urllib.parse import quote
 
-from lg_console.markup.elements import is_own_address, tag
+from lg_console.markup.elements import Child, is_own_address, tag
 from lg_console.web.console import Console
 from lg_console.web.layout import bare_page
 
@@ -44,16 +44,26 @@ def login_page(console: Console, following: str) -> str:
             tag("label", "Operator's token", for_="token"),
             tag("input", id="token", name="token", type="password", autocomplete="off", required=True),
             tag("button", "Log in", type="submit", class_="primary"),
-            tag(
-                "p",
-                "At this machine, run ",
-                tag("code", "lg-gateway console"),
-                " in a terminal: it shows a link that logs you in. Elsewhere, make a token with ",
-                tag("code", "lg-gateway tokens create NAME --role operator"),
-                ". An agent's token cannot log in.",
-                class_="note",
-            ),
+            tag("p", *_ways_in(console), class_="note"),
             id="login",
             data_next=safe,
         ),
+    )
+
+
+def _ways_in(console: Console) -> tuple[Child, ...]:
+    if console.sources.runs is not None:
+        return (
+            "When ",
+            tag("code", "lg-orch serve"),
+            " starts at a terminal, it shows a link that logs you in. Later or elsewhere, make a token with ",
+            tag("code", "lg-orch tokens create NAME --role operator"),
+            ".",
+        )
+    return (
+        "At this machine, run ",
+        tag("code", "lg-gateway console"),
+        " in a terminal: it shows a link that logs you in. Elsewhere, make a token with ",
+        tag("code", "lg-gateway tokens create NAME --role operator"),
+        ". An agent's token cannot log in.",
     )

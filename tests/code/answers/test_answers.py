@@ -155,6 +155,7 @@ def test_a_map_shows_what_others_use_within_its_budget_and_says_what_is_left_out
         whole = await client.text("repo_map")
         assert "shop/urls.py\n 1: def url_for(endpoint, **values)" in whole
         assert "tests/test_urls.py" in whole
+        assert "left out" not in whole, "files without a definition are not missing from the map"
         for budget in (100, 150, 200):
             answer = await client.ok("repo_map", budget_tokens=budget)
             assert answer["tokens"] <= budget

@@ -31,7 +31,12 @@ class MarkdownReport:
 
     def section(self, title: str) -> None:
         """Begin a section; `title` is this program's own words."""
+        self._end_section()
         self._lines += ["", f"## {title}", ""]
+
+    def _end_section(self) -> None:
+        if self._lines[-1] == "" and self._lines[-2].startswith("## "):
+            self._lines.append("Nothing found.")
 
     def text(self, markdown: str) -> None:
         """Add a paragraph of this program's own words; whatever comes from a file in it has been made safe already."""
@@ -68,6 +73,7 @@ class MarkdownReport:
 
     def answer(self) -> Answer:
         """Return the finished answer; what is missing ends it."""
+        self._end_section()
         lines = list(self._lines)
         if self._missing:
             lines += ["", "## Not found", "", *(f"- {item}" for item in self._missing)]

@@ -75,7 +75,7 @@ def repo_map(index: Index, ranks: Ranks, arguments: dict[str, Any], job: Job) ->
     lines = [line for item in mapped.values() for line in _lines(item)]
     shown = sum(len(item.shown) for item in mapped.values())
     left = {"files": max(0, len(order) - len(mapped)), "definitions": max(0, total - shown)}
-    if left["files"] or left["definitions"]:
+    if left["definitions"]:  # a file without any is not missing from the map
         notes.append(
             f"left out: {left['definitions']} definitions and {left['files']} files of lower rank; "
             "raise budget_tokens, or name paths or a focus"
