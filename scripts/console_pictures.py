@@ -1,4 +1,6 @@
-"""Take pictures of the console's pages: at three widths, light and dark. For looking at them; nothing compares them.
+"""Take pictures of the consoles' pages: at three widths, light and dark. For looking at them; nothing compares them.
+
+The gateway's pages show calls and questions that wait; the runs' pages show none, then 10,000 of hostile text.
 
 Needs Chromium and what the tests need. `--readme` writes only docs/console.png, the picture of the documentation.
 """
@@ -11,6 +13,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import product
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -18,12 +21,21 @@ sys.path.insert(0, str(ROOT))
 
 from playwright.sync_api import Browser, sync_playwright  # noqa: E402  after the path of the tests
 from tests.console.conftest import launched  # noqa: E402  as above
-from tests.console.served import ServedConsole, served_console, visiting  # noqa: E402  as above
+from tests.console.long_run import many_runs  # noqa: E402  as above
+from tests.console.served import ServedConsole, opened_page, served_console, visiting  # noqa: E402  as above
 from tests.gateway.rig import send, server  # noqa: E402  as above
 
-WIDTHS = (390, 820, 1280)
+WIDTHS = (390, 820, 1440)
+THEMES = ("light", "dark")
 HEIGHT = 900
 PAGES = ("approvals", "audit", "servers", "tools", "pins", "policy", "login")
+ERROR = "approvals/none"
+"""A page that cannot be shown."""
+RUN_PAGES = {
+    "runs": "runs", "last-runs": "runs?after=9950", "new-run": "runs/new", "run": "runs/run-0?tab=thoughts",
+    "run-diff": "runs/run-0?tab=diff", "run-checks": "runs/run-0?tab=checks", "undo": "runs/run-1/undo",
+    "compare": "runs/run-1/compare/run-2",
+}  # fmt: skip
 PATCH = """\
 --- a/src/tidal/model.py
 +++ b/src/tidal/model.py
@@ -42,15 +54,30 @@ def main() -> None:
     parser.add_argument("--readme", action="store_true", help="write docs/console.png only")
     parser.add_argument("--out", type=Path, default=Path("console-pictures"), metavar="DIR")
     args = parser.parse_args()
-    with example() as served, sync_playwright() as playwright, launched(playwright) as browser:
-        if args.readme:
-            picture(browser, served, "approvals", 1000, "light", ROOT / "docs" / "console.png")
-            return
+    if not args.readme:
         args.out.mkdir(exist_ok=True)
-        for page in PAGES:
-            for width in WIDTHS:
-                for theme in ("light", "dark"):
-                    picture(browser, served, page, width, theme, args.out / f"{page}-{width}-{theme}.png")
+    with sync_playwright() as playwright, launched(playwright) as browser:
+        if not args.readme:
+            run_pictures(browser, args.out)
+        with example() as served:
+            if args.readme:
+                picture(browser, served, "approvals", 1000, "light", ROOT / "docs" / "console.png")
+                return
+            for page, width, theme in product((*PAGES, ERROR), WIDTHS, THEMES):
+                picture(browser, served, page, width, theme, args.out / f"{page.replace('/', '-')}-{width}-{theme}.png")
+
+
+def run_pictures(browser: Browser, out: Path) -> None:
+    """Take the pictures of the pages of runs: of none, and of many."""
+    for state, runs, paths in (("empty", 0, {"runs": "runs"}), ("many", 10_000, RUN_PAGES)):
+        with many_runs(events=2_000, runs=runs) as (address, link), opened_page(browser, address) as visit:
+            visit.page.goto(link)
+            visit.page.wait_for_url("**/runs")
+            for (name, path), width, theme in product(paths.items(), WIDTHS, THEMES):
+                visit.page.set_viewport_size({"width": width, "height": HEIGHT})
+                visit.page.emulate_media(color_scheme="dark" if theme == "dark" else "light")
+                visit.page.goto(f"{address}/{path}")
+                visit.page.screenshot(path=out / f"{name}-{state}-{width}-{theme}.png")
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]  # it ships no types
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, Page, expect
 
 from lg_console.pages.run import TABS
 from tests.console.long_run import many_runs
@@ -42,6 +42,13 @@ def test_pages_of_runs_are_light_accessible_and_show_text_as_text(browser: Brows
             wide = page.evaluate("document.documentElement.scrollWidth")
             assert wide <= 390, f"{path} is {wide} wide on a phone"
             if path in CHECKED:
-                report = Axe().run(page).response
-                faults[path] = [f"{found['id']}: {found['help']}" for found in report["violations"] if serious(found)]
+                faults[path] = _faults(page)
+                page.emulate_media(color_scheme="dark")
+                faults[f"{path} in the dark"] = _faults(page)
+                page.emulate_media(color_scheme="light")
     assert not {path: found for path, found in faults.items() if found}
+
+
+def _faults(page: Page) -> list[str]:
+    report = Axe().run(page).response
+    return [f"{found['id']}: {found['help']}" for found in report["violations"] if serious(found)]

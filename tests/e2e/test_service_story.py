@@ -86,6 +86,7 @@ def test_in_a_browser_the_same_run_is_begun_by_mouse_and_approved_and_undone_by_
         run_page = page.url
         state = page.locator("#run-head .state")
         expect(state).to_have_text("waiting", timeout=SLOW_MS)
+        expect(page.locator("#questions .add", has_text="a-r0002")).to_be_visible()
 
         _approve_for_the_run(page)
         assert silent.wait(WAIT_S)

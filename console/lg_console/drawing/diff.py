@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from lg_console.markup.elements import Child, Markup, tag
 
 LINES = 5_000
@@ -23,6 +25,17 @@ def diff_picture(diff: str, characters: int = CHARACTERS) -> Markup:
         tag("pre", *shown[:-1], tabindex="0", class_="diff", role="region", aria_label="Diff"),
         tag("p", f"{rest} more lines: download changes.patch", class_="note") if rest > 0 else None,
     )
+
+
+def question_lines(lines: Sequence[str]) -> list[Child]:
+    """Return the lines of a question, with those that a diff adds and removes marked."""
+    found: list[Child] = []
+    for line in lines:
+        kind = {"| +": "add", "| -": "del", "| @": "hunk"}.get(line[:3], "")
+        kind = "secret" if line.startswith("|!") else kind
+        found.append(tag("span", line, class_=kind) if kind else line)
+        found.append("\n")
+    return found[:-1]
 
 
 def _kind(line: str) -> str:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from urllib.parse import quote
 
+from lg_console.drawing.diff import question_lines
 from lg_console.markup.elements import Child, Markup, tag
 from lg_console.sources.people import LoggedInBy, Person, Role
 from lg_console.sources.questions import Choice, Question
@@ -91,7 +92,7 @@ def card(question: Question, person: Person) -> Markup:
         tag("p", f"{len(lines)} of {len(lines)} lines", class_="lines"),
         tag(
             "pre",
-            *_text(lines),
+            *question_lines(lines),
             tabindex="0",
             role="region",
             aria_label=f"The whole question {question.id}",
@@ -140,17 +141,6 @@ def _facts(question: Question) -> list[Child]:
     found += [f", {age(time.time() - question.created)} ago"]
     found += [f", {age(left)} left"] if question.waiting and left > 0 else []
     return [*found, tag("br"), f"in {question.where}"]
-
-
-def _text(lines: Sequence[str]) -> list[Child]:
-    """Return the lines, with those that a diff adds and removes marked."""
-    found: list[Child] = []
-    for line in lines:
-        kind = {"| +": "add", "| -": "del", "| @": "hunk"}.get(line[:3], "")
-        kind = "secret" if line.startswith("|!") else kind
-        found.append(tag("span", line, class_=kind) if kind else line)
-        found.append("\n")
-    return found[:-1]
 
 
 def _may_answer(question: Question, person: Person) -> bool:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from lg_console.drawing.diff import diff_picture
+from lg_console.drawing.diff import diff_picture, question_lines
 from lg_console.drawing.gantt import SHOWN, gantt_picture
 from lg_console.drawing.graph import graph_picture
 from lg_console.drawing.story import Check, Said, Story, cut
@@ -143,7 +143,14 @@ def _question(run: WholeRun, question: RunQuestion, person: Person) -> Markup:
         "article",
         tag("h2", state_word("waits"), " ", tag("code", question.tool), id=title),
         tag("p", f"{lines} of {lines} lines", class_="lines"),
-        tag("pre", question.message, tabindex="0", class_="question", role="region", aria_label="The whole question"),
+        tag(
+            "pre",
+            *question_lines(question.message.split("\n")),
+            tabindex="0",
+            class_="question",
+            role="region",
+            aria_label="The whole question",
+        ),
         tag(
             "form",
             reason,
