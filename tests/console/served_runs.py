@@ -25,23 +25,6 @@ from lg_policy.config.flags import ServeFlags
 from lg_policy.wire.serving import listen, shown_address
 from tests.console.served import Visit, opened_page
 
-SETTINGS = """
-[exec]
-sandbox = "off"
-[exec.commands.make]
-executable = "/bin/true"
-needs_sandbox = false
-[[gateway.rules]]
-tools = ["exec__exec"]
-effect = "allow"
-reason = "the only command does nothing"
-[models.default]
-provider = "openai"
-model = "scripted"
-base_url = "{model}"
-"""
-"""With a scripted model. Patches are asked about."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class ServedRuns:

@@ -11,7 +11,8 @@ from playwright.sync_api import Browser, expect
 
 from lg_orch.testing import ScriptedModel
 from tests.console.served import LONG_MS, opened_page
-from tests.console.served_runs import SETTINGS, served_runs
+from tests.console.served_runs import served_runs
+from tests.scripted_settings import scripted_settings
 
 SECTIONS = ["Runs", "Approvals", "Audit", "Servers", "Tools", "Pins", "Policy"]
 
@@ -25,7 +26,7 @@ def test_questions_of_runs_are_answered_among_those_of_the_gateway_and_the_run_g
     (root / "log.txt").write_text("begin\nend\n")
     (root / "Makefile").write_text("test:\n\ttrue\n")
     with ScriptedModel(decide) as model:
-        config.write_text(SETTINGS.format(model=model.base_url))
+        config.write_text(scripted_settings(model.base_url))
         with served_runs(root, "--config", str(config)) as served, opened_page(browser, served.address) as visit:
             page = visit.page
             page.goto(served.link())

@@ -19,6 +19,7 @@ from bench.workers.fleet import LETTERS, decide
 from lg_orch.testing import Scripted, ScriptedModel
 from tests.e2e.programs import Served, program, served, served_by
 from tests.processes import STACKS, Output, end
+from tests.scripted_settings import scripted_settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,22 +28,8 @@ if TYPE_CHECKING:
 WAIT_S = 150.0
 WORKERS = 2
 BEFORE = "begin\nend\n"
-SETTINGS = """
-[store]
+SERVICE = """[store]
 url = "{database}"
-[exec]
-sandbox = "off"
-[exec.commands.make]
-executable = "/bin/true"
-needs_sandbox = false
-[[gateway.rules]]
-tools = ["exec__exec"]
-effect = "allow"
-reason = "the only command does nothing"
-[models.default]
-provider = "openai"
-model = "scripted"
-base_url = "{model}"
 [service]
 heartbeat_s = 1
 lease_s = 4
@@ -182,7 +169,7 @@ def team_of(folder: Path, database: str) -> Iterator[Team]:
     with ExitStack() as stack:
         scripted = stack.enter_context(ScriptedModel(model))
         stack.callback(model.over)
-        config.write_text(SETTINGS.format(database=database, model=scripted.base_url))
+        config.write_text(scripted_settings(scripted.base_url, SERVICE.format(database=database)))
         gateway = ("lg-gateway", "serve", "--no-login", "--config", str(config), "--root", str(root))
         gateways = [stack.enter_context(served(*gateway, cwd=folder, env=env)) for _ in range(WORKERS)]
         at = ["--config", str(config), "--repo-root", str(root)]

@@ -10,6 +10,7 @@ from bench.workers.fleet import decide
 
 from lg_orch.testing import ScriptedModel
 from tests.orchestrator.service.serving import serving
+from tests.scripted_settings import scripted_settings
 
 WHO = ["-c", "user.name=ann", "-c", "user.email=ann@example.com"]
 
@@ -30,25 +31,9 @@ def test_a_run_works_on_a_clone_and_its_branch_can_be_fetched(tmp_path: Path, mo
     git(source, "commit", "-q", "-m", "one")
     config = tmp_path / "settings.toml"
     with ScriptedModel(decide) as model:
-        config.write_text(f"""
-[policy]
-require_approval_for_mutations = false
-[exec]
-sandbox = "off"
-[exec.commands.make]
-executable = "/bin/true"
-needs_sandbox = false
-[[gateway.rules]]
-tools = ["exec__exec"]
-effect = "allow"
-reason = "the only command does nothing"
-[models.default]
-provider = "openai"
-model = "scripted"
-base_url = "{model.base_url}"
-[service]
-clone_from = ["file://{tmp_path}/srv"]
-""")
+        asks_nobody = "[policy]\nrequire_approval_for_mutations = false\n"
+        allowed = f'[service]\nclone_from = ["file://{tmp_path}/srv"]\n'
+        config.write_text(scripted_settings(model.base_url, asks_nobody + allowed))
         with serving(home, "--config", str(config)) as api:
             address = f"file://{source}"
             missing = api.create("x", repository=address, ref="nosuch")

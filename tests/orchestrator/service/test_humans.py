@@ -9,6 +9,7 @@ from bench.workers.fleet import decide
 
 from lg_orch.testing import ScriptedModel
 from tests.orchestrator.service.serving import Api, serving
+from tests.scripted_settings import scripted_settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,21 +34,7 @@ def api(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator
     monkeypatch.setenv("OPENAI_API_KEY", "sk-scripted-0123456789")
     with ScriptedModel(decide) as model:
         config = tmp_path / "settings.toml"
-        config.write_text(f"""
-[exec]
-sandbox = "off"
-[exec.commands.make]
-executable = "/bin/true"
-needs_sandbox = false
-[[gateway.rules]]
-tools = ["exec__exec"]
-effect = "allow"
-reason = "the only command does nothing"
-[models.default]
-provider = "openai"
-model = "scripted"
-base_url = "{model.base_url}"
-""")
+        config.write_text(scripted_settings(model.base_url))
         with serving(root, "--config", str(config)) as made:
             yield made
 

@@ -13,6 +13,7 @@ from lg_orch.service.langgraph_api.shapes import answer_of, request_of
 from lg_orch.testing import ScriptedModel
 from lg_policy.errors import InvalidArguments
 from tests.orchestrator.service.serving import Api, serving
+from tests.scripted_settings import scripted_settings
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -80,23 +81,7 @@ def test_the_client_of_langgraph_server_drives_a_run(tmp_path: Path, monkeypatch
     (root / "log.txt").write_text("begin\nend\n")
     (root / "Makefile").write_text("test:\n\ttrue\n")
     with ScriptedModel(decide) as model:
-        config.write_text(f"""
-[exec]
-sandbox = "off"
-[exec.commands.make]
-executable = "/bin/true"
-needs_sandbox = false
-[[gateway.rules]]
-tools = ["exec__exec"]
-effect = "allow"
-reason = "the only command does nothing"
-[models.default]
-provider = "openai"
-model = "scripted"
-base_url = "{model.base_url}"
-[service]
-langgraph_api = true
-""")
+        config.write_text(scripted_settings(model.base_url, "[service]\nlanggraph_api = true\n"))
         with serving(root, "--config", str(config)) as api:
             assert api("POST", "/lg/threads", {}, headers={"authorization": ""}).status == 401
             anyio.run(talk, api, root)
