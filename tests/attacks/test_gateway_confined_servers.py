@@ -15,6 +15,7 @@ import pytest
 from lg_policy.errors import SandboxUnavailable
 from tests.gateway.confinement.boxes import confinement, leftovers, run_command, run_confined, tried
 from tests.gateway.rig import alive, until
+from tests.policy.outgoing.small_proxy import small_proxy
 
 pytestmark = pytest.mark.anyio
 
@@ -121,6 +122,34 @@ async def test_a_named_address_is_reached_through_the_proxy(tmp_path: Path, root
             tried(f"urllib.request.urlopen('http://127.0.0.1:{port}/', timeout=30).read()"),
         )
     assert shown.strip() == "reached b'hello'"
+
+
+@pytest.mark.attack("Confined programs", "uses the proxy of the gateway's environment, or names one in its own")
+async def test_a_proxy_of_the_environment_carries_named_hosts_only(
+    tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with small_proxy(tmp_path) as proxy, small_proxy(root) as target:
+        for name in ("HTTP_PROXY", "HTTPS_PROXY"):
+            monkeypatch.setenv(name, proxy.url.replace("//", "//ann:secret@"))
+        far, other = (f"http://{host}.example.test:{target.port}" for host in ("far", "other"))
+        own = dict.fromkeys(("http_proxy", "HTTP_PROXY", "ALL_PROXY"), proxy.url)
+        shown, confined = await run_confined(
+            confinement(tmp_path, network=(f"far.example.test:{target.port}",)),
+            tried(
+                f"urllib.request.urlopen('{far}', timeout=30).read()",
+                f"urllib.request.urlopen('{other}', timeout=30).read()",
+                f"socket.create_connection(('127.0.0.1', {proxy.port}), 5)",
+                "'secret' in str(os.environ)",
+            ),
+            **own,
+            NO_PROXY="*",
+        )
+        asked = proxy.asked
+    # The target is another such proxy, which is sent no whole address: it hangs up, and that is an answer.
+    assert [line.split()[0] for line in shown.splitlines()] == ["failed", "failed", "failed", "reached"]
+    assert shown.splitlines()[-1] == "reached False"
+    assert asked == [f"GET {far}/"]
+    assert list(confined.refused.counts) == [f"other.example.test:{target.port}"]
 
 
 @pytest.mark.attack("Confined programs", "makes namespaces, mounts, traces, types into a terminal")

@@ -15,11 +15,12 @@ from playwright.sync_api import expect, sync_playwright
 
 from lg_console.login.guard import Guard, Visitor
 from lg_console.login.memory import MemoryRows
-from lg_console.login.oidc import ANSWER_BYTES, BegunLogin, ProviderLogin, provider_place
+from lg_console.login.oidc import BegunLogin, ProviderLogin, provider_place
 from lg_console.login.sessions import SessionTable
 from lg_console.sources.people import Person
 from lg_policy.config.console import OidcSettings
 from lg_policy.errors import UpstreamUnavailable
+from lg_policy.outgoing.checked_http import ANSWER_BYTES
 from tests.console.conftest import launched
 from tests.console.oidc_provider import CLIENT, SECRET, Provider, oidc_provider
 from tests.console.served import ServedConsole, served_console

@@ -14,18 +14,19 @@ import anyio
 import httpx2
 import pytest
 
-from lg_gateway.upstream_login.address_check import Network, network_of
 from lg_gateway.upstream_login.authorization_code import check_server
 from lg_gateway.upstream_login.challenges import bearer_challenge
-from lg_gateway.upstream_login.checked_http import ANSWER_BYTES, CheckedHttp
 from lg_gateway.upstream_login.client_credentials import ClientCredentials
 from lg_gateway.upstream_login.discovery import AuthorizationServer, discover
 from lg_gateway.upstream_login.login_errors import LoginFailed
+from lg_gateway.upstream_login.login_http import LoginHttp
 from lg_gateway.upstream_login.login_spec import LoginSpec
 from lg_gateway.upstream_login.login_store import LoginStore, login_id
 from lg_gateway.upstream_login.person_login import BegunLogin, begin_login
 from lg_gateway.upstream_login.token_endpoint import LIFETIME_S, Client, ask_for_tokens
 from lg_policy.errors import ConfigError
+from lg_policy.outgoing.checked_http import ANSWER_BYTES
+from lg_policy.outgoing.networks import Network, network_of
 from tests.attacks.programmed_site import ProgrammedSite, answer, dripping, endless, programmed_site, redirect
 from tests.gateway.rig import ALLOW_ALL, gateway_of, make_setup, records, text_of
 from tests.gateway.upstream_login.protected_site import browse, protected_site, query_of, settings
@@ -41,7 +42,7 @@ def spec(site: ProgrammedSite, **changes: Any) -> LoginSpec:
 
 async def found(site: ProgrammedSite, **changes: Any) -> Any:
     wanted = spec(site, **changes)
-    return await discover(wanted, CheckedHttp(wanted.trusted_addresses()))
+    return await discover(wanted, LoginHttp(wanted.trusted_addresses()))
 
 
 async def respond(begun: BegunLogin, **parameters: str) -> httpx2.Response:
@@ -196,13 +197,13 @@ async def test_long_and_slow_metadata_end_at_a_limit() -> None:
         assert site.sent < 20_000_000
         site.pages["/resource"] = lambda _request: dripping()
         with pytest.raises(LoginFailed, match="did not answer within"):
-            await CheckedHttp((site.url,), deadline_s=0.1).get(f"{site.origin}/resource")
+            await LoginHttp((site.url,), deadline_s=0.1).get(f"{site.origin}/resource")
 
 
 @pytest.mark.attack("Upstream login", "a server on the Internet that names addresses of this machine and its networks")
 async def test_a_server_elsewhere_cannot_have_this_machine_asked_for_it() -> None:
     async with programmed_site() as site:
-        http = CheckedHttp(("https://93.184.215.14/mcp",))
+        http = LoginHttp(("https://93.184.215.14/mcp",))
         for host in ("127.0.0.1", "localhost", "[::ffff:127.0.0.1]"):
             with pytest.raises(LoginFailed):
                 await http.get(f"{site.origin.replace('127.0.0.1', host)}/resource")
@@ -293,7 +294,7 @@ async def test_odd_values_of_an_authorization_server_end_a_login_or_are_read() -
         given = {"access_token": "a", "token_type": "Bearer", "expires_in": 10**400}
         site.pages["/token"] = lambda _request: answer(given)
         client = Client(client_id="gateway")
-        http = CheckedHttp((site.url,))
+        http = LoginHttp((site.url,))
         tokens = await ask_for_tokens(http, f"{site.origin}/token", client, {"grant_type": "refresh_token"})
         assert tokens.lifetime_s == LIFETIME_S
 
@@ -311,7 +312,7 @@ async def test_a_host_that_changes_its_network_during_a_login_is_not_asked() -> 
     async def resolve(_host: str, _port: int) -> list[str]:
         return [next(addresses)]
 
-    http = CheckedHttp(("https://evil.example/mcp",), resolve=resolve)
+    http = LoginHttp(("https://evil.example/mcp",), resolve=resolve)
     for _ in range(2):
         with pytest.raises(LoginFailed, match="leads to another network than before"):
             await http.get("https://evil.example/metadata")

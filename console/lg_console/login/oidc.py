@@ -11,10 +11,8 @@ from __future__ import annotations
 
 import base64
 import hmac
-import json
 import logging
 import secrets
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
@@ -31,11 +29,11 @@ if TYPE_CHECKING:
     import jwt
 
     from lg_policy.config.console import OidcSettings
+    from lg_policy.outgoing.issuer_keys import IssuerRequests
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
-ANSWER_BYTES = 200_000
 GROUPS = 1_000
 """Groups of one person that are looked at."""
 NAME_CHARACTERS = 200
@@ -68,6 +66,7 @@ class ProviderLogin:
         self.named = sha256(settings.model_dump_json(include=_WHO).encode()).hexdigest()[:16]
         """Changes with what the settings say about who may log in as what."""
         self._known: dict[str, str] | None = None
+        self._requests: IssuerRequests | None = None
         self._keys: jwt.PyJWKClient | None = None
 
     async def address_of(self, begun: BegunLogin, callback: str) -> str:
@@ -104,8 +103,8 @@ class ProviderLogin:
         headers = {}
         if self._secret:
             pair = f"{quote_plus(self._settings.client_id)}:{quote_plus(self._secret)}"
-            headers["authorization"] = f"Basic {base64.b64encode(pair.encode()).decode()}"
-        found = self._object("POST", self._discovered()["token_endpoint"], form, headers)
+            headers["Authorization"] = f"Basic {base64.b64encode(pair.encode()).decode()}"
+        found = self._asked().post(self._discovered()["token_endpoint"], form, headers)
         token = found.get("id_token")
         if not isinstance(token, str):
             raise PolicyDenied("the provider sent no ID token", hint="does `console.oidc.scopes` contain openid?")
@@ -159,7 +158,7 @@ class ProviderLogin:
         """Return the provider's addresses. Blocks, at the first login."""
         if self._known is None:
             place = f"{self._settings.issuer.rstrip('/')}/.well-known/openid-configuration"
-            found = self._object("GET", place)
+            found = self._asked().document(place)
             if found.get("issuer") != self._settings.issuer:
                 raise ValueError(f"{place} speaks for another issuer")
             names = ("authorization_endpoint", "token_endpoint", "jwks_uri")
@@ -167,49 +166,27 @@ class ProviderLogin:
         return self._known
 
     def _signed_by(self) -> jwt.PyJWKClient:
-        from lg_console.login.provider_keys import ProviderKeys
+        from lg_policy.outgoing.issuer_keys import IssuerKeys
 
         if self._keys is None:
-            place = self._discovered()["jwks_uri"]
-            self._keys = ProviderKeys(place, lambda: self._object("GET", place))
+            self._keys = IssuerKeys(self._discovered()["jwks_uri"], self._asked())
         return self._keys
 
-    def _object(
-        self, method: str, place: str, form: Mapping[str, str] | None = None, headers: Mapping[str, str] | None = None
-    ) -> dict[str, Any]:
-        """Return the JSON object that an address answers with. Raises `HTTPError`, `ValueError`."""
-        import httpx2
+    def _asked(self) -> IssuerRequests:
+        """Return the way to ask the provider; its limits are those of all requests to issuers."""
+        from lg_policy.outgoing.issuer_keys import IssuerRequests
 
-        ends, body = time.monotonic() + 2 * self._settings.timeout_s, bytearray()
-        sent = {"accept": "application/json", "accept-encoding": "identity", **(headers or {})}
-        with (
-            httpx2.Client(timeout=self._settings.timeout_s, follow_redirects=False) as http,
-            http.stream(method, place, data=form, headers=sent) as answer,
-        ):
-            answer.raise_for_status()
-            if answer.headers.get("content-encoding", "identity") != "identity":
-                raise ValueError(f"{place} returned something packed")  # a few bytes of it can be very much
-            for piece in answer.iter_raw():
-                body += piece
-                if len(body) > ANSWER_BYTES:
-                    raise ValueError(f"{place} returned more than {ANSWER_BYTES} bytes")
-                if time.monotonic() > ends:
-                    raise ValueError(f"{place} has not ended its answer in time")
-        try:
-            found = json.loads(body)
-        except RecursionError as error:
-            raise ValueError(f"{place} returned JSON that is nested too deep") from error
-        if not isinstance(found, dict):
-            raise ValueError(f"{place} returned no JSON object")  # noqa: TRY004  bad data, not a bad type
-        return found
+        if self._requests is None:
+            self._requests = IssuerRequests((self._settings.issuer,), self._settings.timeout_s)
+        return self._requests
 
     def _safely(self, work: Callable[[], T]) -> T:
         """Do something with the provider; its failures are told in words."""
-        import httpx2
+        from lg_policy.outgoing.checked_http import RequestFailed
 
         try:
             return work()
-        except (httpx2.HTTPError, ValueError) as error:
+        except (RequestFailed, ValueError) as error:
             log.warning("the identity provider %s cannot be used: %.300s", self._settings.issuer, error)
             raise UpstreamUnavailable(
                 "the identity provider cannot be reached, or its answer cannot be read",

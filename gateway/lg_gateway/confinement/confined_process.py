@@ -321,7 +321,8 @@ def _environment(confinement: Confinement, command: ConfinedCommand, search: Seq
     kept = {name: os.environ[name] for name in ("LANG", "LC_ALL", "TERM", "TZ") if name in os.environ}
     made = {"PATH": ":".join([*confinement.path, *search]), "HOME": confinement.home, "TMPDIR": TMP, "LANG": "C.UTF-8"}
     made |= {"USER": "sandbox", "LOGNAME": "sandbox", "SHELL": "/bin/sh"}
-    return made | kept | _network_variables(confinement) | dict(command.env)
+    own = {name: value for name, value in command.env.items() if not (confinement.network and _names_no_proxy(name))}
+    return made | kept | _network_variables(confinement) | own
 
 
 def _network_variables(confinement: Confinement) -> dict[str, str]:
@@ -331,6 +332,11 @@ def _network_variables(confinement: Confinement) -> dict[str, str]:
     if read_patterns(confinement.network).names_loopback:  # then the proxy leads to this machine's
         return {}
     return dict.fromkeys(("NO_PROXY", "no_proxy"), "localhost,127.0.0.1,::1")
+
+
+def _names_no_proxy(name: str) -> bool:
+    """Return whether a variable says what goes past the proxy. Nothing does: the program would only try in vain."""
+    return name.lower() == "no_proxy"
 
 
 def _furnish(confinement: Confinement) -> str:

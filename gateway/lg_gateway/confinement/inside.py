@@ -4,7 +4,8 @@ An interpreter runs this file alone, so it imports the standard library only. Th
 socket, empty where there is no network, and the command. The forwarder is a process of its own, which ends with the
 sandbox. Signals of the terminal are the command's: what started the sandbox ignores them.
 
-Programs find the proxy by `HTTP_PROXY` and `HTTPS_PROXY`. For Node's `fetch` there is `NODE_USE_ENV_PROXY`.
+Programs find the proxy by `HTTP_PROXY` and `HTTPS_PROXY`. For Node's `fetch` there is `NODE_USE_ENV_PROXY`. Variables
+of a server's own settings name no other proxy: there is no other way out, so they would only lead nowhere.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ STACK_BYTES = 262_144
 def variables(port: int) -> dict[str, str]:
     """Return what tells programs where the proxy is."""
     proxy = f"http://127.0.0.1:{port}"
-    names = ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy")
+    names = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy")
     return dict.fromkeys(names, proxy) | {"NODE_USE_ENV_PROXY": "1"}
 
 

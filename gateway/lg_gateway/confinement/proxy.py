@@ -2,6 +2,8 @@
 
 It takes `CONNECT HOST:PORT`, and plain HTTP requests with the whole address. It looks a name up itself, checks each
 address that it gets, and connects to exactly that address: a name that leads elsewhere a moment later gains nothing.
+If the gateway's own environment names a proxy for the address, it connects through that one, which looks the name up
+once more.
 
 Not covered: what a program sends to a host that it may reach, and which name it asks for inside TLS. Of a server that
 serves many names (a CDN), all of them can be reached.
@@ -23,12 +25,16 @@ from lg_gateway.confinement.hosts import Address, HostRules, embedded, plain_nam
 from lg_gateway.confinement.private_socket import private_server
 from lg_gateway.confinement.refused_hosts import RefusedHosts
 from lg_gateway.confinement.requests import BadRequest, ProxyRequest, read_request
+from lg_policy.outgoing.connecting import Destination, connect
+from lg_policy.outgoing.proxies import Proxies, Proxy
 
 log = logging.getLogger(__name__)
 
 HEAD_BYTES = 16_384
 HEAD_S = 30.0
 CONNECT_S = 20.0
+LOOK_UP_S = 3.0
+"""For looking up a name that the proxy of the environment connects to. There may be no name server that knows it."""
 IDLE_S = 600.0
 END_S = 1.0
 """For the connections to end when the proxy does, before they are told again."""
@@ -60,13 +66,21 @@ class EgressProxy:
     """
 
     def __init__(
-        self, rules: HostRules, *, owner: str, add_with: str, resolve: Resolve = look_up, keep: str | None = None
+        self,
+        rules: HostRules,
+        *,
+        owner: str,
+        add_with: str,
+        resolve: Resolve = look_up,
+        keep: str | None = None,
+        proxies: Proxies | None = None,
     ) -> None:
         self.refused = RefusedHosts(keep)
         self._rules = rules
         self._owner = owner
         self._add_with = add_with
         self._resolve = resolve
+        self._proxies = proxies or Proxies()
         self._server: asyncio.Server | None = None
         self._connections: set[asyncio.Task[None]] = set()
 
@@ -119,23 +133,34 @@ class EgressProxy:
             return
         try:
             async with asyncio.timeout(CONNECT_S):
-                addresses = await self._resolve(host, request.port)
+                proxy = self._proxies.proxy_for("https" if request.is_tunnel else "http", host, request.port)
+                addresses = await self._addresses(host, request.port, proxy)
                 allowed = [found for found in addresses if self._rules.allows_address(found, request.port)]
-                if not allowed:
+                if not allowed and (addresses or proxy is None):
                     first = str(embedded(addresses[0])) if addresses else ""
                     why = f"leads to {first}, which is not a public address" if first else "has no address"
                     await self._refuse(writer, request, why, add=first)
                     return
-                far_reader, far_writer = await _open(allowed, request.port)
+                far_reader, far_writer = await _open(request, host, allowed, proxy)
         except TimeoutError:
             await _answer(writer, 504, f"{request.target} did not answer within {CONNECT_S:g} s")
         except (OSError, UnicodeError) as error:
             await _answer(writer, 502, f"cannot connect to {request.target}: {error}")
         else:
             try:
-                await _relay(request, reader, writer, far_reader, far_writer)
+                await _relay(request, reader, writer, far_reader, far_writer, proxy)
             finally:
                 await _end(far_writer)
+
+    async def _addresses(self, host: str, port: int, proxy: Proxy | None) -> list[Address]:
+        """Look a name up. One that only the proxy of the environment knows has none here. Raises `OSError`."""
+        if proxy is None:
+            return await self._resolve(host, port)
+        try:
+            async with asyncio.timeout(LOOK_UP_S):
+                return await self._resolve(host, port)
+        except (OSError, UnicodeError):  # the time-out is one too
+            return []
 
     async def _refuse(self, writer: asyncio.StreamWriter, request: ProxyRequest, why: str, *, add: str = "") -> None:
         """Refuse a request. `add` is the address that would have to be named beside the host."""
@@ -147,14 +172,21 @@ class EgressProxy:
         await _answer(writer, 403, f"{shown} {why}; {hint}")
 
 
-async def _open(addresses: list[Address], port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    """Connect to the first address that answers. Raises the last failure."""
+async def _open(
+    request: ProxyRequest, host: str, addresses: list[Address], proxy: Proxy | None
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """Connect to the first address that answers, or through a proxy. Raises the last failure."""
     failure: OSError = OSError("no address")
-    for address in addresses:
+    for address in map(str, addresses) if proxy is None else [""]:
+        reader = asyncio.StreamReader(limit=CHUNK)
+        make = partial(asyncio.StreamReaderProtocol, reader)
+        to = Destination(host=host, port=request.port, address=address)
         try:
-            return await asyncio.open_connection(str(address), port, limit=CHUNK)
+            transport, protocol = await connect(make, to, proxy, tunnel=request.is_tunnel)
         except OSError as error:
             failure = error
+            continue
+        return reader, asyncio.StreamWriter(transport, protocol, reader, asyncio.get_running_loop())
     raise failure
 
 
@@ -164,12 +196,13 @@ async def _relay(
     writer: asyncio.StreamWriter,
     far_reader: asyncio.StreamReader,
     far_writer: asyncio.StreamWriter,
+    proxy: Proxy | None,
 ) -> None:
     """Carry bytes both ways until both sides have ended, or nothing has come for a while."""
     if request.is_tunnel:
         writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
     else:
-        far_writer.write(request.forwarded)
+        far_writer.write(request.forwarded if proxy is None else request.for_proxy(proxy.authorization))
     up = asyncio.ensure_future(_pump(reader, far_writer, request.body_bytes))
     down = asyncio.ensure_future(_pump(far_reader, writer, None))
     try:

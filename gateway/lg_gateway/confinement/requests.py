@@ -36,6 +36,13 @@ class ProxyRequest:
         """Return host and port as they are written in the settings."""
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
+    def for_proxy(self, authorization: bytes) -> bytes:
+        """Return the head for another proxy, which wants the whole address. `authorization` is ours for that proxy."""
+        method, _, rest = self.forwarded.partition(b" ")
+        line, _, headers = rest.partition(b"\r\n")
+        login = b"Proxy-Authorization: %b\r\n" % authorization if authorization else b""
+        return b"%b http://%b%b\r\n%b%b" % (method, self.target.encode("ascii"), line, login, headers)
+
 
 def read_request(head: bytes) -> ProxyRequest:
     """Read a head that ends with an empty line. Raises `BadRequest`."""

@@ -1,7 +1,8 @@
 """Sends HTTP requests to servers over kept-alive connections: the transport of the gateway's HTTP clients.
 
 The pool of httpx2 looks at every connection for each request, which costs more than the request. This one keeps a list.
-It speaks HTTP/1.1, trusts the certificates that httpx2 trusts, and raises what httpx2 raises.
+It speaks HTTP/1.1, trusts the certificates that httpx2 trusts, and raises what httpx2 raises. A request goes through
+the proxy that the environment names for its address.
 """
 
 from __future__ import annotations
@@ -9,11 +10,12 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import AsyncIterator
-from typing import Any
 
 import httpx2
 
-from lg_gateway.http_client.connection import KeptConnection
+from lg_gateway.http_client.connection import Headers, KeptConnection
+from lg_policy.outgoing.connecting import Destination, connect
+from lg_policy.outgoing.proxies import Proxies, Proxy
 
 AT_ONCE = 256
 """Requests to one server at once; more wait. More than one caller may have (`gateway.calls_at_once`), so that a caller
@@ -22,15 +24,14 @@ KEPT = 20
 """Connections that are kept for another request."""
 KEPT_S = 30.0
 """How long one is kept."""
-ATTEMPT_S = 0.25
-"""How long one address of a server is tried before the next is tried beside it."""
 _PORTS = {"http": 80, "https": 443}
 
 
 class HttpPool(httpx2.AsyncBaseTransport):
     """The connections of one client. A request that no one has taken is sent again over a new connection."""
 
-    def __init__(self) -> None:
+    def __init__(self, proxies: Proxies | None = None) -> None:
+        self._proxies = proxies or Proxies()
         self._idle: dict[tuple[str, str, int], list[KeptConnection]] = {}
         self._turns = asyncio.Semaphore(AT_ONCE)
         self._tls: ssl.SSLContext | None = None
@@ -58,14 +59,15 @@ class HttpPool(httpx2.AsyncBaseTransport):
     async def _exchange(self, request: httpx2.Request, body: bytes, limits: dict[str, float | None]) -> httpx2.Response:
         host, scheme = request.url.raw_host.decode("ascii"), request.url.scheme
         origin = (scheme, host, request.url.port or _PORTS[scheme])
+        proxy = self._proxy(origin)
+        target, headers = _as_sent(request, proxy)
         connection = self._kept(origin)
         while True:
             kept = connection is not None
             if connection is None:
-                connection = await self._connect(origin, limits.get("connect"))
+                connection = await self._connect(origin, proxy, limits.get("connect"))
             try:
-                target = request.url.raw_path
-                await connection.send(request.method.encode(), target, request.headers.raw, body, limits.get("write"))
+                await connection.send(request.method.encode(), target, headers, body, limits.get("write"))
                 head = await connection.head(limits.get("read"))
             except BaseException as error:
                 connection.close()
@@ -97,16 +99,21 @@ class HttpPool(httpx2.AsyncBaseTransport):
         for connection in self._idle.pop(origin, []):
             connection.close()
 
-    async def _connect(self, origin: tuple[str, str, int], timeout_s: float | None) -> KeptConnection:
+    def _proxy(self, origin: tuple[str, str, int]) -> Proxy | None:
+        try:
+            return self._proxies.proxy_for(*origin)
+        except OSError as error:
+            raise httpx2.ConnectError(str(error)) from error
+
+    async def _connect(
+        self, origin: tuple[str, str, int], proxy: Proxy | None, timeout_s: float | None
+    ) -> KeptConnection:
         scheme, host, port = origin
-        tls: Any = {}
-        if scheme == "https":
-            tls = {"ssl": await self._context(), "server_hostname": host}
+        tls = await self._context() if scheme == "https" else None
         try:
             async with asyncio.timeout(timeout_s):
-                _, connection = await asyncio.get_running_loop().create_connection(
-                    KeptConnection, host, port, happy_eyeballs_delay=ATTEMPT_S, **tls
-                )
+                to = Destination(host=host, port=port, tls=tls)
+                _, connection = await connect(KeptConnection, to, proxy, tunnel=tls is not None)
         except TimeoutError:
             raise httpx2.ConnectTimeout(f"no connection within {timeout_s:g} s") from None
         except (OSError, ssl.SSLError, ValueError) as error:
@@ -140,6 +147,15 @@ class HttpPool(httpx2.AsyncBaseTransport):
         self._closed = True
         for origin in list(self._idle):
             self._drop(origin)
+
+
+def _as_sent(request: httpx2.Request, proxy: Proxy | None) -> tuple[bytes, Headers]:
+    """Return target and headers of a request: a proxy that carries no tunnel gets the whole address."""
+    if proxy is None or request.url.scheme == "https":
+        return request.url.raw_path, request.headers.raw
+    url = request.url
+    more = [(b"Proxy-Authorization", proxy.authorization)] if proxy.authorization else []
+    return b"http://" + url.netloc + url.raw_path, [*request.headers.raw, *more]
 
 
 class _Body(httpx2.AsyncByteStream):

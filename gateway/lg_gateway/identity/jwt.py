@@ -5,7 +5,7 @@ counts only for its own algorithm, and nothing in a token says where keys come f
 revoked a token before it expired: the gateway would have to ask the server.
 
 Sources: RFC 9068 and RFC 8725 for the checks, RFC 8414 and OpenID Connect Discovery for finding the keys. PyJWT checks
-the signature and caches the keys.
+the signature and caches the keys. They are fetched as all documents of an issuer are: `lg_policy.outgoing`.
 """
 
 from __future__ import annotations
@@ -19,17 +19,20 @@ from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 import anyio
-import httpx2
 import jwt
 
 from lg_policy.config.http import OAuthSettings, safe_url
+from lg_policy.outgoing.checked_http import RequestFailed, shown
+from lg_policy.outgoing.issuer_keys import IssuerKeys, IssuerRequests
 from lg_policy.wire.repeated_log import once_per_kind
 
 log = once_per_kind(logging.getLogger(__name__))
 
 TYPES = (None, "jwt", "at+jwt", "application/at+jwt")
 NAME_LENGTH = 200
-METADATA_BYTES = 200_000
+AT_ONCE = 4
+"""Tokens that are checked at once. A slow issuer keeps no more threads than that from other work."""
+_OK, _MISSING = 200, 404
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,22 +61,26 @@ class JwtVerifier:
         self._settings = settings
         self._audience = audience
         self._clock = clock
-        self._client: jwt.PyJWKClient | None = None
+        trusted = (settings.issuer, settings.jwks_url) if settings.jwks_url else (settings.issuer,)
+        self._requests = IssuerRequests(trusted, settings.timeout_s)
+        self._client: IssuerKeys | None = None
+        self._turns: anyio.CapacityLimiter | None = None
         self._finding = Lock()
         self._failed_at: float | None = None
 
     async def verify(self, token: str) -> Principal | None:
         """Return the caller that a token names, or `None` if it is not valid. The log says why, never the token."""
+        self._turns = self._turns or anyio.CapacityLimiter(AT_ONCE)
         try:
             # Fetching the keys blocks the calling thread.
-            return await anyio.to_thread.run_sync(self._verify, token)
-        except (jwt.PyJWTError, httpx2.HTTPError, ValueError) as error:
+            return await anyio.to_thread.run_sync(self._verify, token, limiter=self._turns)
+        except (jwt.PyJWTError, RequestFailed, ValueError) as error:
             message = f"refused an access token ({type(error).__name__}): %s"
             log.info(message, str(error)[:300])
             return None
 
     def keys(self) -> int:
-        """Fetch the keys and return how many there are. Raises `PyJWTError`, `HTTPError` or `ValueError`."""
+        """Fetch the keys, return how many there are. Blocks. Raises `PyJWTError`, `RequestFailed`, `ValueError`."""
         return len(self._keys().get_signing_keys(refresh=True))
 
     def _verify(self, token: str) -> Principal:
@@ -104,7 +111,7 @@ class JwtVerifier:
             group=_group(claims, settings),
         )
 
-    def _keys(self) -> jwt.PyJWKClient:
+    def _keys(self) -> IssuerKeys:
         with self._finding:
             if self._client is None:
                 cooldown = self._settings.keys_cooldown_s
@@ -112,31 +119,23 @@ class JwtVerifier:
                     raise ValueError("the authorization server did not say where its keys are; trying again later")
                 try:
                     url = self._settings.jwks_url or self._discover()
-                except (httpx2.HTTPError, ValueError):
+                except (RequestFailed, ValueError):
                     self._failed_at = self._clock()
                     raise
-                self._client = jwt.PyJWKClient(
-                    url,
-                    lifespan=self._settings.keys_ttl_s,
-                    timeout=self._settings.timeout_s,
-                    cooldown_duration=cooldown,
-                )
+                lifespan = self._settings.keys_ttl_s
+                self._client = IssuerKeys(url, self._requests, lifespan=lifespan, cooldown=cooldown, clock=self._clock)
             return self._client
 
     def _discover(self) -> str:
-        """Ask the issuer where its keys are. Raises `HTTPError` or `ValueError`."""
-        with httpx2.Client(timeout=self._settings.timeout_s) as http:
-            for url in metadata_urls(self._settings.issuer):
-                answer = http.get(url, headers={"Accept": "application/json"})
-                if answer.status_code == 404:
-                    continue
-                answer.raise_for_status()
-                if len(answer.content) > METADATA_BYTES:
-                    raise ValueError(f"{url} returned more than {METADATA_BYTES} bytes")
-                found = answer.json()
-                if not isinstance(found, dict) or found.get("issuer") != self._settings.issuer:
-                    raise ValueError(f"{url} is not the metadata of the issuer {self._settings.issuer}")
-                return safe_url(str(found.get("jwks_uri")))
+        """Ask the issuer where its keys are. Raises `RequestFailed` or `ValueError`."""
+        for url in metadata_urls(self._settings.issuer):
+            answer = self._requests.get(url)
+            if answer.status == _MISSING:
+                continue
+            found = answer.body
+            if answer.status != _OK or found is None or found.get("issuer") != self._settings.issuer:
+                raise ValueError(f"{shown(url)} is not the metadata of the issuer {self._settings.issuer}")
+            return safe_url(str(found.get("jwks_uri")))
         raise ValueError(f"{self._settings.issuer} publishes no metadata; set gateway.http.oauth.jwks_url")
 
 

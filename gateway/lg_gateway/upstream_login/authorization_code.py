@@ -16,11 +16,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
-from lg_gateway.upstream_login.checked_http import CheckedHttp, checked_url, shown
 from lg_gateway.upstream_login.discovery import AuthorizationServer, Found
 from lg_gateway.upstream_login.login_errors import LoginFailed
+from lg_gateway.upstream_login.login_http import LoginHttp, checked_address
 from lg_gateway.upstream_login.token_endpoint import Client, Tokens, ask_for_tokens
 from lg_policy.config.http import is_loopback
+from lg_policy.outgoing.checked_http import shown
 from lg_policy.printing import visible
 
 SECRET_BYTES = 32
@@ -87,7 +88,7 @@ class AuthorizationRequest:
             raise LoginFailed("the response holds no code")
         return code
 
-    async def exchange(self, code: str, http: CheckedHttp) -> Tokens:
+    async def exchange(self, code: str, http: LoginHttp) -> Tokens:
         """Return the tokens for a code. Raises `LoginFailed`."""
         form = {
             "grant_type": "authorization_code",
@@ -103,7 +104,7 @@ def check_server(server: AuthorizationServer, url: str) -> None:
     """Raise `LoginFailed` if a person cannot log in there safely. `url` is the MCP server's address."""
     if not server.authorization_endpoint:
         raise LoginFailed(f"the authorization server {shown(server.issuer)} has no page to log in at")
-    checked_url(server.authorization_endpoint)
+    checked_address(server.authorization_endpoint)
     if not server.pkce:
         raise LoginFailed(
             f"the authorization server {shown(server.issuer)} does not say that it supports PKCE with S256, without"

@@ -17,10 +17,10 @@ from dataclasses import dataclass, field
 import anyio
 
 from lg_gateway.upstream_login.challenges import Refusal
-from lg_gateway.upstream_login.checked_http import CheckedHttp
 from lg_gateway.upstream_login.client_identity import configured_client
 from lg_gateway.upstream_login.discovery import discover
 from lg_gateway.upstream_login.login_errors import LoginFailed
+from lg_gateway.upstream_login.login_http import LoginHttp
 from lg_gateway.upstream_login.login_spec import LoginSpec
 from lg_gateway.upstream_login.token_endpoint import ask_for_tokens
 from lg_gateway.upstream_login.upstream_auth import Learn, UpstreamAuth
@@ -46,7 +46,7 @@ class ClientCredentials(UpstreamAuth):
         self._spec = spec
         self._learn = learn
         self._clock = clock
-        self._http = CheckedHttp(spec.trusted_addresses())
+        self._http = LoginHttp(spec.trusted_addresses())
         self._token: _AccessToken | None = None
         self._token_url = spec.token_url
         self._resource = spec.resource

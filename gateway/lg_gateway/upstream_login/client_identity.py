@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import json
 
-from lg_gateway.upstream_login.checked_http import CheckedHttp, shown
 from lg_gateway.upstream_login.discovery import AuthorizationServer
 from lg_gateway.upstream_login.login_errors import LoginFailed
+from lg_gateway.upstream_login.login_http import LoginHttp
 from lg_gateway.upstream_login.login_spec import LoginSpec
 from lg_gateway.upstream_login.token_endpoint import PRIVATE_KEY, Client
+from lg_policy.outgoing.checked_http import shown
 from lg_policy.printing import visible
 
 CLIENT_NAME = "lg-gateway"
@@ -22,7 +23,7 @@ _METHODS = ("none", "client_secret_basic", "client_secret_post")
 
 
 async def client_at(
-    spec: LoginSpec, server: AuthorizationServer, http: CheckedHttp, *, redirect_uri: str, scopes: tuple[str, ...]
+    spec: LoginSpec, server: AuthorizationServer, http: LoginHttp, *, redirect_uri: str, scopes: tuple[str, ...]
 ) -> Client:
     """Return the client to be. Raises `LoginFailed` where there is no way to be one."""
     if spec.client_id is not None:
@@ -51,7 +52,7 @@ def configured_client(spec: LoginSpec) -> Client:
 
 
 async def _registered(
-    server: AuthorizationServer, http: CheckedHttp, redirect_uri: str, scopes: tuple[str, ...]
+    server: AuthorizationServer, http: LoginHttp, redirect_uri: str, scopes: tuple[str, ...]
 ) -> Client:
     wanted = next((method for method in _METHODS if method in server.client_auth), "none")
     about = {

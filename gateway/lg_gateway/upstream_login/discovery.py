@@ -15,9 +15,10 @@ from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 from lg_gateway.upstream_login.challenges import Refusal, refusal_of, scopes_of
-from lg_gateway.upstream_login.checked_http import Answered, CheckedHttp, checked_url, origin_of, shown
 from lg_gateway.upstream_login.login_errors import LoginFailed
+from lg_gateway.upstream_login.login_http import LoginHttp, checked_address
 from lg_gateway.upstream_login.login_spec import LoginSpec
+from lg_policy.outgoing.checked_http import Answered, origin_of, shown
 from lg_policy.printing import visible
 
 LISTED = 100
@@ -60,7 +61,7 @@ class Found:
     """What to ask for: what the refusal names, else what the server's metadata lists."""
 
 
-async def discover(spec: LoginSpec, http: CheckedHttp, refusal: Refusal | None = None) -> Found:
+async def discover(spec: LoginSpec, http: LoginHttp, refusal: Refusal | None = None) -> Found:
     """Return where to log in at a server. Raises `LoginFailed`, which says which check failed."""
     if refusal is None:
         refusal = await probe(spec, http)
@@ -78,16 +79,16 @@ async def discover(spec: LoginSpec, http: CheckedHttp, refusal: Refusal | None =
     return Found(resource=resource, server=server, scopes=scopes)
 
 
-async def probe(spec: LoginSpec, http: CheckedHttp) -> Refusal:
+async def probe(spec: LoginSpec, http: LoginHttp) -> Refusal:
     """Ask the server for something without a login, and return what it says. The request changes nothing there."""
-    checked_url(spec.url)
+    checked_address(spec.url)
     answer = await http.post(spec.url, _PROBE, _PROBE_HEADERS)
     return refusal_of(answer.status, answer.challenge)
 
 
-async def authorization_server(issuer: str, http: CheckedHttp) -> AuthorizationServer:
+async def authorization_server(issuer: str, http: LoginHttp) -> AuthorizationServer:
     """Fetch and check the metadata of an issuer. Raises `LoginFailed`."""
-    checked_url(issuer)
+    checked_address(issuer)
     for url in metadata_urls(issuer):
         answer = await http.get(url)
         if answer.status in _ELSEWHERE:
@@ -122,7 +123,7 @@ def resource_metadata_urls(url: str) -> tuple[str, ...]:
     return tuple(_at(url, form) for form in forms)
 
 
-async def _resource_metadata(spec: LoginSpec, http: CheckedHttp, refusal: Refusal) -> dict[str, Any] | None:
+async def _resource_metadata(spec: LoginSpec, http: LoginHttp, refusal: Refusal) -> dict[str, Any] | None:
     """Return the server's metadata, checked; `None` where it publishes none."""
     named = refusal.challenge.resource_metadata
     for url in (named,) if named else resource_metadata_urls(spec.url):
@@ -142,7 +143,7 @@ async def _resource_metadata(spec: LoginSpec, http: CheckedHttp, refusal: Refusa
 def covers(resource: str, url: str) -> bool:
     """Return whether the resource that metadata names is the server: its origin, and its path or a part before it."""
     try:
-        checked_url(resource)
+        checked_address(resource)
         if origin_of(resource) != origin_of(url):
             return False
     except LoginFailed:
@@ -174,7 +175,7 @@ def _server(about: Mapping[str, Any], url: str) -> AuthorizationServer:
             return ""
         if not isinstance(value, str):
             raise LoginFailed(f"{shown(url)} names no {name}")
-        return checked_url(value)
+        return checked_address(value)
 
     return AuthorizationServer(
         issuer=str(about["issuer"]),

@@ -12,9 +12,9 @@ from anyio.to_thread import run_sync
 
 from lg_gateway.upstream_login.authorization_code import AuthorizationRequest, check_server, scopes_to_ask
 from lg_gateway.upstream_login.challenges import Refusal
-from lg_gateway.upstream_login.checked_http import CheckedHttp
 from lg_gateway.upstream_login.client_identity import client_at
 from lg_gateway.upstream_login.discovery import discover
+from lg_gateway.upstream_login.login_http import LoginHttp
 from lg_gateway.upstream_login.login_spec import LoginSpec
 from lg_gateway.upstream_login.login_store import Login, LoginStore, login_id
 from lg_gateway.upstream_login.loopback_redirect import LoopbackRedirect, Response
@@ -37,7 +37,7 @@ class BegunLogin:
     _holder: str
     _request: AuthorizationRequest
     _redirect: LoopbackRedirect
-    _http: CheckedHttp
+    _http: LoginHttp
     _store: LoginStore
     _learn: Learn
     _clock: Callable[[], float]
@@ -86,7 +86,7 @@ async def begin_login(
     clock: Callable[[], float] = time.time,
 ) -> AsyncIterator[BegunLogin]:
     """Begin a login of one holder at a server. `refusal` is what the server said last. Raises `LoginFailed`."""
-    http = CheckedHttp(spec.trusted_addresses())
+    http = LoginHttp(spec.trusted_addresses())
     found = await discover(spec, http, refusal)
     check_server(found.server, spec.url)
     before = await run_sync(store.read, login_id(spec.url, holder))

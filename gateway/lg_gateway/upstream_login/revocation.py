@@ -6,12 +6,13 @@ from urllib.parse import urlencode
 
 from anyio.to_thread import run_sync
 
-from lg_gateway.upstream_login.checked_http import CheckedHttp, shown
 from lg_gateway.upstream_login.login_errors import LoginFailed
+from lg_gateway.upstream_login.login_http import LoginHttp
 from lg_gateway.upstream_login.login_spec import LoginSpec
 from lg_gateway.upstream_login.login_store import Login, LoginStore, login_id
 from lg_gateway.upstream_login.token_endpoint import client_fields
 from lg_policy.errors import ConfigError
+from lg_policy.outgoing.checked_http import shown
 
 _OK = 200
 
@@ -36,7 +37,7 @@ async def log_out(spec: LoginSpec, holder: str, store: LoginStore) -> tuple[Logi
 
 
 async def _revoke(spec: LoginSpec, login: Login) -> None:
-    http = CheckedHttp(spec.trusted_addresses())
+    http = LoginHttp(spec.trusted_addresses())
     fields, headers = client_fields(login.client(spec.client_id, spec.credential), always_named=True)
     for token, kind in ((login.refresh, "refresh_token"), (login.access, "access_token")):
         if token:

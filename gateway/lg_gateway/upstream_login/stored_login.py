@@ -20,8 +20,8 @@ import anyio
 from anyio.to_thread import run_sync
 
 from lg_gateway.upstream_login.challenges import Refusal
-from lg_gateway.upstream_login.checked_http import CheckedHttp
 from lg_gateway.upstream_login.login_errors import LoginFailed, TokenRefused
+from lg_gateway.upstream_login.login_http import LoginHttp
 from lg_gateway.upstream_login.login_spec import LoginSpec
 from lg_gateway.upstream_login.login_store import Login, LoginStore, ended, login_id
 from lg_gateway.upstream_login.token_endpoint import Tokens, ask_for_tokens
@@ -51,7 +51,7 @@ class StoredLogin(UpstreamAuth):
         self._store = store
         self._clock = clock
         self._key = login_id(spec.url, holder)
-        self._http = CheckedHttp(spec.trusted_addresses())
+        self._http = LoginHttp(spec.trusted_addresses())
         self._held: Login | None = None
         self._stamp: tuple[int, int] | None = None
         self._looked = False

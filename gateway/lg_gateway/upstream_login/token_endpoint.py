@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from urllib.parse import quote, urlencode
 
 from lg_gateway.upstream_login.challenges import scopes_of
-from lg_gateway.upstream_login.checked_http import CheckedHttp, shown
 from lg_gateway.upstream_login.client_assertion import ASSERTION, signed_assertion
 from lg_gateway.upstream_login.login_errors import LoginFailed, TokenRefused
+from lg_gateway.upstream_login.login_http import LoginHttp
+from lg_policy.outgoing.checked_http import shown
 from lg_policy.printing import visible
 
 TOKEN_CHARACTERS = 32_000
@@ -44,7 +45,7 @@ class Tokens:
     """What the token is good for, where that differs from what was asked."""
 
 
-async def ask_for_tokens(http: CheckedHttp, url: str, client: Client, form: Mapping[str, str]) -> Tokens:
+async def ask_for_tokens(http: LoginHttp, url: str, client: Client, form: Mapping[str, str]) -> Tokens:
     """Send one request to a token endpoint. Raises `TokenRefused`, or `LoginFailed` where it is not known why."""
     fields, headers = client_fields(client, always_named=form["grant_type"] in _OF_PEOPLE)
     fields = {**form, **fields}

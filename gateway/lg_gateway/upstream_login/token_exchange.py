@@ -13,13 +13,14 @@ from collections.abc import Callable
 import anyio
 
 from lg_gateway.upstream_login.challenges import Refusal
-from lg_gateway.upstream_login.checked_http import CheckedHttp, shown
 from lg_gateway.upstream_login.client_identity import configured_client
 from lg_gateway.upstream_login.discovery import discover
 from lg_gateway.upstream_login.login_errors import LoginFailed
+from lg_gateway.upstream_login.login_http import LoginHttp
 from lg_gateway.upstream_login.login_spec import LoginSpec
 from lg_gateway.upstream_login.token_endpoint import Tokens, ask_for_tokens
 from lg_gateway.upstream_login.upstream_auth import Learn, UpstreamAuth
+from lg_policy.outgoing.checked_http import shown
 
 GRANT = "urn:ietf:params:oauth:grant-type:token-exchange"
 TOKEN_TYPE = "urn:ietf:params:oauth:token-type:access_token"  # noqa: S105  a name of the protocol
@@ -36,7 +37,7 @@ class TokenExchange(UpstreamAuth):
         self._holder = holder
         self._learn = learn
         self._clock = clock
-        self._http = CheckedHttp(spec.trusted_addresses())
+        self._http = LoginHttp(spec.trusted_addresses())
         self._subject = ""
         self._given: Tokens | None = None
         self._made = 0.0

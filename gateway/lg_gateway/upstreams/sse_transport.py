@@ -20,6 +20,7 @@ from mcp.client._transport import TransportStreams
 from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.message import SessionMessage
 
+from lg_gateway.http_client.pool import HttpPool
 from lg_gateway.processes.server_specs import ServerSpec
 from lg_gateway.upstream_login.server_login import ServerLogin
 from lg_gateway.upstreams.bounded_http import ERROR_BYTES, BoundedTransport
@@ -53,7 +54,7 @@ async def older_http(
     url = str(spec.url)
 
     def client(relay: Relay | None) -> httpx2.AsyncClient:
-        bounded = BoundedTransport(httpx2.AsyncHTTPTransport(), relay=relay, refusals=login.refusals)
+        bounded = BoundedTransport(HttpPool(), relay=relay, refusals=login.refusals)
         return httpx2.AsyncClient(headers=dict(spec.headers), timeout=limits, auth=login.auth, transport=bounded)
 
     sse = spec.transport == "sse"

@@ -9,10 +9,10 @@ import httpx2
 import pytest
 
 from lg_gateway.upstream_login.challenges import bearer_challenge, refusal_of
-from lg_gateway.upstream_login.checked_http import CheckedHttp
 from lg_gateway.upstream_login.client_credentials import ClientCredentials
 from lg_gateway.upstream_login.discovery import discover
 from lg_gateway.upstream_login.login_errors import LoginFailed
+from lg_gateway.upstream_login.login_http import LoginHttp
 from lg_gateway.upstream_login.login_spec import LoginSpec
 from lg_gateway.upstream_login.login_store import LoginStore
 from lg_gateway.upstream_login.person_login import begin_login
@@ -29,7 +29,7 @@ def spec(site: ProgrammedSite, **changes: Any) -> LoginSpec:
 
 async def found(site: ProgrammedSite, **changes: Any) -> Any:
     wanted = spec(site, **changes)
-    return await discover(wanted, CheckedHttp(wanted.trusted_addresses()))
+    return await discover(wanted, LoginHttp(wanted.trusted_addresses()))
 
 
 @pytest.mark.parametrize("path", ["", "/mcp"])

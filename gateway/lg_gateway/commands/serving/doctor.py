@@ -179,14 +179,14 @@ async def _login(gateway: Gateway) -> list[Finding]:
 
 
 def _issuer(oauth: OAuthSettings) -> Finding:
-    import httpx2
     import jwt
 
     from lg_gateway.identity.jwt import JwtVerifier
+    from lg_policy.outgoing.checked_http import RequestFailed
 
     try:
         count = JwtVerifier(oauth, oauth.audience).keys()
-    except (jwt.PyJWTError, httpx2.HTTPError, ValueError) as error:
+    except (jwt.PyJWTError, RequestFailed, ValueError) as error:
         return Finding(what="login", text=f"cannot fetch the keys of {oauth.issuer}: {error}", bad=True)
     return Finding(what="login", text=f"{oauth.issuer} publishes {count} keys")
 
