@@ -2,7 +2,7 @@
 
 Four things make an import of the SDK cost less than half (see `bench/startup`):
 
-- The cycle collector is off: almost nothing that an import creates is garbage.
+- The cycle collector is off: almost nothing that an import creates is garbage. Afterwards, it looks less often.
 - pydantic builds the validators of a model when the model is first used (`defer_build`), not when it is defined. The
   SDK defines every message of two revisions of the protocol; a program uses a tenth of them.
 - The bodies of the SDK's packages, which only re-export names of all their modules, run when such a name is asked for.
@@ -30,6 +30,8 @@ from lg_policy.used_later import used_later
 
 PACKAGES = frozenset({"mcp", "mcp.client", "mcp.server"})
 """Packages of the SDK whose body is put off."""
+YOUNG_OBJECTS = 5_000
+"""New objects after which the cycle collector looks for garbage. Python's 700 made it look after every few calls."""
 USED_LATER = frozenset(
     {
         "mcp.server.auth.routes",
@@ -62,6 +64,7 @@ def quick_imports(later: AbstractSet[str] = frozenset()) -> Iterator[None]:
     finally:
         if collecting:
             gc.freeze()
+            gc.set_threshold(YOUNG_OBJECTS, *gc.get_threshold()[1:])
             gc.enable()
 
 

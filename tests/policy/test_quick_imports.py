@@ -26,6 +26,15 @@ def test_a_server_is_imported_without_client_and_web_framework_of_the_sdk() -> N
     assert not {"mcp.client.client", "mcp.server.mcpserver", "mcp.client.session"} & set(loaded)
 
 
+def test_afterwards_the_cycle_collector_is_on_and_looks_less_often() -> None:
+    found = run(
+        "import gc\nfrom lg_policy.quick_imports import quick_imports\nbefore = gc.get_threshold()\n"
+        "with quick_imports():\n    import lg_policy.wire.serving\n"
+        "print(gc.isenabled(), gc.get_threshold()[0] > before[0], gc.get_threshold()[1:] == before[1:])"
+    )
+    assert found.split() == ["True", "True", "True"]
+
+
 @pytest.mark.parametrize("package", ["mcp", "mcp.server", "mcp.client"])
 def test_a_package_whose_body_was_put_off_has_all_its_names(package: str) -> None:
     run(

@@ -35,7 +35,7 @@ from lg_gateway.calls.results import (
     masks,
     own_notes,
     refusal,
-    shape,
+    shape_result,
     upstream_refusal,
 )
 from lg_gateway.calls.sending_step import SendingStep
@@ -66,6 +66,7 @@ from lg_policy.errors import (
 from lg_policy.limits import INLINE_CHARACTERS
 from lg_policy.rules.rule_set import Effect
 from lg_policy.secrets.masking import Masker, find_marker
+from lg_policy.wire.quick_models import changed
 
 log = logging.getLogger(__name__)
 
@@ -117,7 +118,7 @@ class Pipeline:
         answer = await self._steps(context)
         if isinstance(answer, t.CallToolResult):
             # What ties a client's own record of the call to the ledger's.
-            answer = answer.model_copy(update={"meta": (answer.meta or {}) | {"lg/request": context.request_id}})
+            answer = changed(answer, meta=(answer.meta or {}) | {"lg/request": context.request_id})
         return answer
 
     async def _steps(self, context: CallContext) -> Answer:
@@ -166,8 +167,8 @@ class Pipeline:
         return context
 
     def _meant(self, context: CallContext) -> CallContext:
-        arguments = context.entry.meant(context.call.arguments)
-        return self._recorder.describe(context.but(call=context.call.but(arguments=arguments)))
+        call = context.call.but(arguments=context.entry.meant(context.call.arguments))
+        return self._recorder.describe(context.but(call=call))
 
     async def _check(self, context: CallContext) -> CallContext:
         """Check that the arguments fit the tool and hold no mask. Callers who may not call were refused before."""
@@ -366,8 +367,7 @@ class Pipeline:
         settings = self._policy().settings.gateway
         masker = self._masker if masks(settings.mask_results, context.entry) else None
         seconds, limit = context.took_s(), settings.result_max_bytes
-        public = self._public(context)
-        shaped = await in_thread_if_large(answer, shape, answer, context.entry, masker, limit, public)
+        shaped = await shape_result(answer, context.entry, masker, limit, self._public(context))
         self.limiter.took(subject_of(context), bytes_out=shaped.size, seconds=seconds)
         result = shaped.result
         if shaped.whole is not None:

@@ -9,9 +9,9 @@ The budget of a whole run is kept in the store (`run_budgets`).
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from types import TracebackType
 
 from lg_gateway.calls.call import CallContext
 from lg_policy.config.settings import GatewaySettings
@@ -78,12 +78,32 @@ class _Count:
         return self.total
 
     def add(self, now: float, use: Use) -> None:
-        self.steps.setdefault(int(now), Use()).add(use)
+        step = self.steps.get(int(now))
+        if step is None:
+            step = self.steps[int(now)] = Use()
+        step.add(use)
         self.total.add(use)
 
     def wait(self, now: float) -> float:
         """Seconds until the oldest step is over."""
         return max(1.0, min(self.steps, default=int(now)) + 1 + WINDOW_S - now)
+
+
+class _Counted:
+    """What runs and is counted. A class: every call pays for this."""
+
+    def __init__(self, counts: Sequence[_Count], refused: int = 0) -> None:
+        self._counts = counts
+        self._refused = refused
+
+    def __enter__(self) -> int:
+        return self._refused
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for count in self._counts:
+            count.running -= 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,47 +133,42 @@ class RateLimiter:
         self._refused: dict[str, int] = {}
         self._until_sweep = SWEEP_EVERY
 
-    @contextmanager
-    def admit(self, subject: Subject, *, bytes_in: int, again: bool = False) -> Iterator[None]:
-        """Count one call while the block runs. Raises `LimitExceeded`.
+    def admit(self, subject: Subject, *, bytes_in: int, again: bool = False) -> _Counted:
+        """Count one call, until the block that this is entered for has ended. Raises `LimitExceeded`.
 
         `again`: this call was counted before, so only the number of calls at once is checked.
         """
         covering, now = self._covering(subject), self._clock()
         self._sweep(now)
-        counts = [(limit, self._counts.setdefault(limit.key(subject), _Count())) for limit in covering]
+        counts = [(limit, self._count(limit.key(subject))) for limit in covering]
         for limit, count in counts:
             _check(limit, count, now, bytes_in=None if again else bytes_in)
         for _, count in counts:
             count.running += 1
             if not again:
                 count.add(now, Use(calls=1, bytes_in=bytes_in))
-        try:
-            yield
-        finally:
-            for _, count in counts:
-                count.running -= 1
+        return _Counted([count for _, count in counts])
 
     def took(self, subject: Subject, *, bytes_out: int, seconds: float) -> None:
         """Count what a call's answer had."""
         now = self._clock()
         for limit in self._covering(subject):
-            count = self._counts.setdefault(limit.key(subject), _Count())
-            count.add(now, Use(bytes_out=bytes_out, seconds=seconds))
+            self._count(limit.key(subject)).add(now, Use(bytes_out=bytes_out, seconds=seconds))
 
     def timeout_s(self, subject: Subject, server_s: float) -> float:
         """Return how long a call may take: the shortest time that covers it."""
         limits = [limit.settings.call_timeout_s for limit in self._covering(subject)]
         return min([server_s, *(limit for limit in limits if limit is not None)])
 
-    @contextmanager
-    def request(self, identity: str) -> Iterator[int]:
-        """Count one request of a caller while the block runs; yields how many were refused since the last one.
+    def request(self, identity: str) -> _Counted:
+        """Count one request of a caller, until the block that this is entered for has ended.
+
+        The block gets how many were refused since the last one.
 
         Raises `LimitExceeded`.
         """
         settings, now = self._settings(), self._clock()
-        count = self._counts.setdefault(("requests", identity), _Count())
+        count = self._count(("requests", identity))
         most, at_once = self._share(settings.requests_per_minute), self._share(settings.requests_at_once)
         if count.used(now).calls >= most:
             self._refused[identity] = self._refused.get(identity, 0) + 1
@@ -168,10 +183,7 @@ class RateLimiter:
             )
         count.add(now, Use(calls=1))
         count.running += 1
-        try:
-            yield self._refused.pop(identity, 0)
-        finally:
-            count.running -= 1
+        return _Counted([count], self._refused.pop(identity, 0))
 
     def refused(self, identity: str) -> int:
         """Return how many requests of a caller were refused since one passed."""
@@ -200,6 +212,12 @@ class RateLimiter:
         if limit.settings.seconds_per_minute is not None:
             shares["seconds_per_minute"] = limit.settings.seconds_per_minute / self._workers
         return replace(limit, settings=limit.settings.model_copy(update=shares))
+
+    def _count(self, key: tuple[str, ...]) -> _Count:
+        count = self._counts.get(key)
+        if count is None:
+            count = self._counts[key] = _Count()
+        return count
 
     def _share(self, most: float) -> int:
         """Return this process's share of a limit, at least 1."""

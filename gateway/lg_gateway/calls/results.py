@@ -13,15 +13,17 @@ from mcp.shared.exceptions import MCPError
 from pydantic import TypeAdapter
 
 from lg_gateway.calls.approval_step import Preview
+from lg_gateway.calls.in_thread import in_thread_if
 from lg_gateway.calls.kept_results import KEPT_CHARACTERS
 from lg_gateway.catalog.entry import Entry
 from lg_gateway.catalog.names import with_addresses
 from lg_gateway.ledger.outcomes import Outcome
 from lg_gateway.upstreams.replies import RelayedResult
 from lg_policy.errors import Internal, LgError, TooLarge
-from lg_policy.limits import cut_at_word, cut_text, is_small
+from lg_policy.limits import EACH, INLINE_CHARACTERS, cut_at_word, cut_text, is_small
 from lg_policy.rules.rule_set import Kind
 from lg_policy.secrets.masking import Masker
+from lg_policy.wire.quick_models import changed
 
 log = logging.getLogger(__name__)
 
@@ -118,6 +120,22 @@ def shape(
     return Shaped(result=cut(result, entry, limit=limit, actual=size, mask=mask), size=size, whole=kept)
 
 
+async def shape_result(
+    result: t.CallToolResult, entry: Entry, masker: Masker | None, limit: int, public: Callable[[str], str]
+) -> Shaped:
+    """Do what `shape` does, in a worker thread where the result is large."""
+    return await in_thread_if(not _is_small(result), shape, result, entry, masker, limit, public)
+
+
+def _is_small(result: t.CallToolResult) -> bool:
+    room = INLINE_CHARACTERS
+    for block in result.content:
+        if type(block) is not t.TextContent or block.meta is not None or block.annotations is not None:
+            return is_small(result)
+        room -= EACH + len(block.text)
+    return room >= 0 and is_small([result.structured_content, result.meta], room)
+
+
 def tidy(result: t.CallToolResult, entry: Entry, public: Callable[[str], str]) -> t.CallToolResult:
     """Drop what belongs to the upstream's connection, and marks that only the gateway or our servers may set.
 
@@ -134,7 +152,7 @@ def tidy(result: t.CallToolResult, entry: Entry, public: Callable[[str], str]) -
     same = all(a is b for a, b in zip(content, result.content, strict=True))
     if same and (meta or None) == result.meta and structured == result.structured_content:
         return result
-    return result.model_copy(update={"meta": meta or None, "content": content, "structured_content": structured})
+    return changed(result, meta=meta or None, content=content, structured_content=structured)
 
 
 def _without_marks(meta: Mapping[str, Any] | None, *, builtin: bool) -> dict[str, Any] | None:

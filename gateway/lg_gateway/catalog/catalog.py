@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import mcp_types as t
@@ -22,7 +23,7 @@ from lg_gateway.catalog.schema_check import ArgumentCheck
 from lg_gateway.processes.server_specs import ServerSpec
 from lg_gateway.store.canonical_json import digest
 from lg_policy.rules.rule_set import Kind, ToolFacts
-from lg_policy.wire.argument_repair import as_meant
+from lg_policy.wire.argument_repair import Repair
 from lg_policy.wire.call_metadata import PREVIEW, SANDBOX, SERVER, TOOL
 
 log = logging.getLogger(__name__)
@@ -42,7 +43,11 @@ class CatalogEntry(Entry):
     def meant(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """Return arguments under the server's names, repaired where its schema leaves no doubt what is meant."""
         own = {self.renamed.get(name, name): value for name, value in arguments.items()}
-        return as_meant(self.source.input_schema, own)
+        return self._repair.meant(own)
+
+    @cached_property
+    def _repair(self) -> Repair:
+        return Repair(self.source.input_schema)
 
     @property
     def has_output_schema(self) -> bool:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Any, Self
@@ -99,8 +99,8 @@ async def _read_messages(child: Child, out: Any, relay: Relay) -> None:
 class _EarlyReading:
     """Reads whole lines as they come, while the task that reads waits for some: most are answers to direct calls.
 
-    Their calls go on without that task, which would take a turn of the event loop. Messages for the session are left
-    to it. `on` says that it waits and has seen everything before.
+    Their calls go on without that task, which would take a turn of the event loop, and asyncio's way to it another one.
+    Messages for the session are left to the task. `on` says that it waits and has seen everything before.
     """
 
     def __init__(self, stream: ByteReceiveStream, lines: MessageLines, relay: Relay) -> None:
@@ -112,6 +112,9 @@ class _EarlyReading:
         if isinstance(reader, asyncio.StreamReader):
             self._feed = reader.feed_data
             reader.feed_data = self._came  # type: ignore[method-assign,assignment]  # asyncio calls it for each part that comes
+            pipe = getattr(reader, "_transport", None)  # private as well: the pipe of the child
+            if isinstance(pipe, asyncio.ReadTransport) and isinstance(pipe.get_protocol(), asyncio.Protocol):
+                pipe.set_protocol(_AtOnce(pipe.get_protocol(), self._came))
 
     def _came(self, data: bytes) -> None:
         if not self.on or not self._lines.between or len(data) > INLINE_BYTES or not data.endswith(b"\n"):
@@ -128,6 +131,15 @@ class _EarlyReading:
         """Return the messages for the session that came meanwhile."""
         found, self._found = self._found, []
         return found
+
+
+class _AtOnce(asyncio.Protocol):
+    """Takes the data of a child's pipe when it is read. asyncio would pass it on in the next turn of the event loop."""
+
+    def __init__(self, inner: Any, came: Callable[[bytes], None]) -> None:
+        self.data_received = came  # type: ignore[method-assign,assignment]  # a method would be a call more for each answer
+        self.eof_received = inner.eof_received  # type: ignore[method-assign]
+        self.connection_lost = inner.connection_lost  # type: ignore[method-assign]
 
 
 @asynccontextmanager

@@ -20,6 +20,7 @@ from lg_gateway.upstreams.client_side.log_messages import LogMessages
 from lg_gateway.upstreams.progress import Progress
 from lg_policy.limits import cut_at_word
 from lg_policy.wire.argument_repair import target
+from lg_policy.wire.quick_models import built, changed
 
 DEFINITION_BYTES = 200_000
 """Of one tool; a larger one is left out."""
@@ -89,7 +90,7 @@ class RelayedResult(t.CallToolResult):
 
     def with_unsent(self, **changes: Any) -> RelayedResult:
         """Return the same result, of which something else is known."""
-        made = self.model_copy()
+        made = changed(self)
         made._unsent = replace(self.unsent, **changes)
         return made
 
@@ -98,7 +99,7 @@ class RelayedResult(t.CallToolResult):
 
         Clients insist on one where a schema is listed; the empty object fits every schema that is.
         """
-        return self.model_copy(update={"structured_content": {}}).with_unsent(misfit=misfit)
+        return changed(self, structured_content={}).with_unsent(misfit=misfit)
 
 
 @dataclass(eq=False)
@@ -141,21 +142,22 @@ def read_call_result(raw: object) -> RelayedResult:
     """Return the result of a tool call."""
     if not isinstance(raw, Mapping):
         return RelayedResult(content=[_text(as_json(raw))])
-    given = raw.get("content")
-    blocks = given if isinstance(given, list) else [] if given is None else [given]
+    content = raw.get("content")
+    blocks = content if isinstance(content, list) else [] if content is None else [content]
     meta = raw.get("_meta")
-    kept: dict[str, Any] = {}
-    if raw.get("structuredContent") is not None:
-        kept["structured_content"] = raw["structuredContent"]
+    structured = raw.get("structuredContent")
     if not blocks and raw.get("toolResult") is not None:  # as the first revision of the protocol had it
         old = raw["toolResult"]
         blocks = [old if isinstance(old, str) else as_json(old)]
-    return RelayedResult(
-        content=[content_block(block) for block in blocks],
-        is_error=raw.get("isError") is True,
-        _meta=dict(meta) if isinstance(meta, Mapping) else None,
-        **kept,
-    )
+    fields = {
+        "meta": dict(meta) if isinstance(meta, Mapping) else None,
+        "content": [content_block(block) for block in blocks],
+        "structured_content": structured,
+        "is_error": raw.get("isError") is True,
+        "result_type": "complete",
+    }
+    given = {"meta", "content", "is_error"} | ({"structured_content"} if structured is not None else set())
+    return built(RelayedResult, fields, given, {"_unsent": None})
 
 
 def read_called(raw: object) -> RelayedResult:

@@ -36,8 +36,7 @@ _ALTERNATIVES = ("anyOf", "oneOf")
 
 def as_meant(schema: Mapping[str, Any] | None, arguments: Mapping[str, Any]) -> dict[str, Any]:
     """Return the arguments in the form that the schema wants. What is not certain stays as it is."""
-    root = schema or {}
-    return command_lines.meant(root, _Repair(root).object(arguments, root, 0))
+    return Repair(schema or {}).meant(arguments)
 
 
 def arguments_from_text(text: str) -> dict[str, Any] | None:
@@ -94,17 +93,23 @@ def listed_problems(schema: Any, *, place: str = "", top: bool = True) -> list[s
     return problems
 
 
-class _Repair:
-    """The repair of one call's arguments. What a part of the schema says is worked out once."""
+class Repair:
+    """The repair of a tool's arguments, for any number of calls. What a part of the schema says is worked out once."""
 
     def __init__(self, root: Mapping[str, Any]) -> None:
+        """Keep the tool's schema, which must not change."""
         self._root = root
+        self._commands = command_lines.commands_of(root)
         self._left = MAX_PARTS
         self._types_of: dict[int, frozenset[str] | None] = {}
         self._whole_of: dict[int, Mapping[str, Any]] = {}
 
-    def object(self, value: Mapping[str, Any], schema: Any, depth: int) -> dict[str, Any]:
-        """Repair the entries of an object."""
+    def meant(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the arguments in the form that the schema wants. What is not certain stays as it is."""
+        self._left = MAX_PARTS
+        return command_lines.meant(self._commands, self._object(arguments, self._root, 0))
+
+    def _object(self, value: Mapping[str, Any], schema: Any, depth: int) -> dict[str, Any]:
         whole = self._whole(schema)
         properties, required = whole.get("properties"), whole.get("required")
         if not isinstance(properties, Mapping):
@@ -129,7 +134,7 @@ class _Repair:
         if depth >= MAX_DEPTH or not isinstance(part, Mapping):
             return item
         if isinstance(item, dict):
-            return self.object(item, part, depth + 1)
+            return self._object(item, part, depth + 1)
         items = self._whole(part).get("items") if isinstance(item, list) else None
         if not isinstance(items, Mapping):
             return item

@@ -46,9 +46,8 @@ _AROUND = (
 _MAX_AROUND = 4
 
 
-def meant(schema: Mapping[str, Any], arguments: dict[str, Any]) -> dict[str, Any]:
-    """Return the arguments as the schema wants them, if it is that of `exec` and their meaning is certain."""
-    commands = _commands(schema)
+def meant(commands: Collection[str] | None, arguments: dict[str, Any]) -> dict[str, Any]:
+    """Return the arguments as `exec` with these commands wants them, if their meaning is certain."""
     if commands is None:
         return arguments
     try:
@@ -59,7 +58,7 @@ def meant(schema: Mapping[str, Any], arguments: dict[str, Any]) -> dict[str, Any
 
 def correction(schema: Mapping[str, Any], arguments: Mapping[str, Any]) -> InvalidArguments | None:
     """Return the error that names the right call, if the schema is that of `exec` and there is something to say."""
-    commands = _commands(schema)
+    commands = commands_of(schema)
     if commands is None:
         return None
     try:
@@ -77,7 +76,8 @@ def meant_command(arguments: Mapping[str, Any], commands: Collection[str]) -> st
     return first if isinstance(first, str) and first in commands else None
 
 
-def _commands(schema: Mapping[str, Any]) -> frozenset[str] | None:
+def commands_of(schema: Mapping[str, Any]) -> frozenset[str] | None:
+    """Return the commands of `exec`, whose schema lists them; `None` if it is the schema of another tool."""
     properties = schema.get("properties")
     part = properties.get("cmd") if isinstance(properties, Mapping) else None
     if not isinstance(part, Mapping) or part.get("format") != COMMAND_FORMAT:

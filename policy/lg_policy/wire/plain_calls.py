@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import mcp_types as t
@@ -47,6 +48,11 @@ class PlainServer(Server[Any]):
 
     plain: PlainHandlers | None = None
 
+    @cached_property
+    def stamp(self) -> dict[str, Any]:
+        """What the server says of itself in each answer. Not to be changed: the SDK makes a copy of it each time."""
+        return self.server_info_stamp
+
 
 answered_before: ContextVar[Answer | None] = ContextVar("answered before", default=None)
 """The answer of the request that is handled while this is set: its handler is to return it, and do nothing else."""
@@ -56,10 +62,16 @@ async def answer_of(runner: ServerRunner[Any], dctx: Any, method: str, params: M
     """Do what `runner.on_request` does."""
     server, version = runner.server, runner.connection.protocol_version
     plain = _handlers(runner)
-    if plain is None or method != CALL or not _is_plain(params) or not runner.connection.initialize_accepted:
+    if (
+        plain is None
+        or not isinstance(server, PlainServer)
+        or method != CALL
+        or not _is_plain(params)
+        or not runner.connection.initialize_accepted
+    ):
         return await runner.on_request(dctx, method, params)
     answer = await plain.call(context_of(runner, dctx, method, params), params)
-    made = _written(answer, server, modern=version in MODERN_PROTOCOL_VERSIONS)
+    made = _written(answer, server.stamp if version in MODERN_PROTOCOL_VERSIONS else None)
     if made is not None:
         return made
     mark = answered_before.set(answer)
@@ -92,8 +104,8 @@ def _is_plain(params: Mapping[str, Any]) -> bool:
     return all(key in _ENVELOPE or (key.isascii() and not key.startswith(_PROTOCOLS)) for key in meta)
 
 
-def _written(answer: Answer, server: Server[Any], *, modern: bool) -> dict[str, Any] | None:
-    """Return a plain answer as the SDK would write it, `None` for any other."""
+def _written(answer: Answer, stamp: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """Return a plain answer as the SDK would write it, `None` for any other. `stamp`: of a 2026 server."""
     if not isinstance(answer, t.CallToolResult) or answer.result_type != "complete":
         return None
     structured, meta = answer.structured_content, answer.meta or {}
@@ -110,12 +122,12 @@ def _written(answer: Answer, server: Server[Any], *, modern: bool) -> dict[str, 
             return None
         content.append({"text": block.text, "type": "text"})
     made["isError"] = bool(answer.is_error)
-    if modern:
+    if stamp is not None:
         made["resultType"] = "complete"
     if structured is not None:
         made["structuredContent"] = structured
-    if modern:
-        made["_meta"] = {**meta, t.SERVER_INFO_META_KEY: server.server_info_stamp}
+    if stamp is not None:
+        made["_meta"] = {**meta, t.SERVER_INFO_META_KEY: stamp}
     return made
 
 
