@@ -210,8 +210,8 @@ class _served:  # noqa: N801  used like a function, as a context manager
     async def __aenter__(self) -> tuple[int, int]:
         port = free_port()
         argv, environment = gateway(self._place, 1, port)
-        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        self._process = subprocess.Popen(argv, env=environment, cwd=ROOT, **quiet)  # type: ignore[call-overload]
+        null = subprocess.DEVNULL
+        self._process = subprocess.Popen(argv, env=environment, cwd=ROOT, stdout=null, stderr=null)
         with anyio.fail_after(120):
             while True:
                 try:

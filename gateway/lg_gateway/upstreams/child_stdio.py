@@ -138,8 +138,8 @@ class _AtOnce(asyncio.Protocol):
 
     def __init__(self, inner: Any, came: Callable[[bytes], None]) -> None:
         self.data_received = came  # type: ignore[method-assign,assignment]  # a method would be a call more for each answer
-        self.eof_received = inner.eof_received  # type: ignore[method-assign]
-        self.connection_lost = inner.connection_lost  # type: ignore[method-assign]
+        self.eof_received = inner.eof_received  # type: ignore[method-assign]  # as above
+        self.connection_lost = inner.connection_lost  # type: ignore[method-assign]  # as above
 
 
 @asynccontextmanager
