@@ -33,9 +33,9 @@ _NAMED = re.compile(
 _PATH = re.compile(
     rf"(?:^|[/\\])(?:(?:{'|'.join(_NAMES)})[. ]*(?:$|[/\\:])|{_DIRECTORIES}[. ]*(?:$|[/\\]))", re.IGNORECASE
 )
-_HEADER_WORDS = 6
+_HEADER_WORDS = 8
 """Words of a line of a patch that names a file, at most."""
-_MARKS = "`\"'*:#<>()[],"
+_MARKS = re.compile(r"[\s`\"'*:#<>()\[\],={}]+")
 
 
 def guides_in(paths: Iterable[str]) -> tuple[str, ...]:
@@ -56,7 +56,7 @@ def guides_addressed(values: object) -> tuple[str, ...]:
     """
     if isinstance(values, str):
         lines = (line.split(maxsplit=_HEADER_WORDS) for line in values.splitlines())
-        words = (word.strip(_MARKS) for line in lines if len(line) <= _HEADER_WORDS for word in line)
+        words = (part for line in lines if len(line) <= _HEADER_WORDS for word in line for part in _MARKS.split(word))
         return tuple(dict.fromkeys(re.sub(r"^[ab]/", "", name) for name in guides_in(words)))
     if isinstance(values, dict):
         values = list(values.values())

@@ -140,7 +140,7 @@ def test_names_that_git_quotes_are_read() -> None:
     ("patch", "words"),
     [
         ("@@ -1 +1 @@\n-a\n+b\n", "The hunk names no file"),
-        ("*** Update File: a\n@@\n-a\n+b\n*** End Patch", "Put a line '*** Begin Patch' above it"),
+        ("*** Update File: a\n@@\n-a\n+b\n", "Put a line '*** Begin Patch' above it"),
         ("*** a/f\n--- b/f\n***************\n", "make a unified diff"),
         ("*** Begin Patch\n*** Add File: a\nx\n*** End Patch", "put '+' before each line"),
     ],

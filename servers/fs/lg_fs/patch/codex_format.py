@@ -18,60 +18,27 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
+from lg_fs.patch.envelope_lines import ADD_FILE, BEGIN, DELETE_FILE, END, END_OF_FILE, FENCES, MOVE_TO, UPDATE_FILE
 from lg_fs.patch.model import ADD, DROP, KEEP, UNMARKED, FileChange, Hunk, Line
 from lg_policy.errors import InvalidArguments
 
 CHECK_EVERY = 1_024
 """Lines of a patch between two checks that its caller still waits."""
-BEGIN = "*** Begin Patch"
-END = "*** End Patch"
 NO_NEWLINE = re.compile(r"\\? ?No newline at end of file\s*", re.IGNORECASE)
 """What diffs say about the line before. Models leave its backslash out."""
-_ADD, _DELETE, _UPDATE = "*** Add File: ", "*** Delete File: ", "*** Update File: "
-_MOVE, _END_OF_FILE = "*** Move to: ", "*** End of File"
-# How models write these lines nearly right: other case, other verbs, blanks left out, stars at the end.
-_NEARLY = re.compile(
-    r"\*\*\*\s*(?:(?P<verb>add|create|new|update|modify|edit|change|delete|remove)\s+file\s*:|"
-    r"(?P<move>(?:move|rename)(?:d)?\s+to)\s*:|(?P<mark>begin\s+patch|end\s+patch|end\s+of\s+file))"
-    r"\s*(?P<rest>.*?)(?:\s*\*\*\*)?$",
-    re.IGNORECASE,
-)
-_MAX_HEADER = 5_000
-_VERBS = {"add": _ADD, "create": _ADD, "new": _ADD, "delete": _DELETE, "remove": _DELETE}
-_MARKS = {"begin patch": BEGIN, "end patch": END, "end of file": _END_OF_FILE}
 _MORE = re.compile(r"\*\*\* ?\w|@@|\+|-\S|--- |diff |<{5}")
 """How lines begin that belong to a patch."""
+_MOVES = re.compile(r"\*\*\*\s*(?:move|rename)", re.IGNORECASE)
+_NEW_FILE = re.compile(r"@@(?: -0,0 \+\d{1,9}(?:,\d{1,9})? @@.*)?")
 _LINE_NUMBERS = re.compile(r"@@ -(\d{1,9})(?:,\d{1,9})? \+\d{1,9}(?:,\d{1,9})? @@.*")
 
 
-def is_begin(line: str) -> bool:
-    """Return whether a line begins an envelope."""
-    return _corrected(line) == BEGIN
-
-
 def parse_envelope(lines: list[str], check: Callable[[], None]) -> list[FileChange]:
-    """Parse the lines of a patch. `check` may raise to stop the work.
+    """Parse the lines of a patch, which are in their proper form. `check` may raise to stop the work.
 
     Raises `InvalidArguments` that names the line.
     """
-    return _EnvelopeParser([_corrected(line) if line.startswith("***") else line for line in lines], check).parse()
-
-
-def _corrected(line: str) -> str:
-    """Return a line of the envelope in its proper form, any other line unchanged."""
-    match = _NEARLY.match(line) if len(line) <= _MAX_HEADER else None
-    if match is None or (match["mark"] and match["rest"]):
-        return line
-    if match["mark"]:
-        return _MARKS[" ".join(match["mark"].lower().split())]
-    name = unquoted(match["rest"])
-    return (_MOVE if match["move"] else _VERBS.get(match["verb"].lower(), _UPDATE)) + name
-
-
-def unquoted(name: str) -> str:
-    """Return a file name without the quotes or backticks around it."""
-    name = name.strip()
-    return name[1:-1] if len(name) > 2 and name[0] == name[-1] and name[0] in "`\"'" else name
+    return _EnvelopeParser(lines, check).parse()
 
 
 def bad_line(number: int, problem: str, hint: str) -> InvalidArguments:
@@ -126,6 +93,10 @@ def without_newline(lines: list[Line]) -> set[str]:
     return {"old"} if lines[-1].mark == DROP else {"new"}
 
 
+def _separates(line: str) -> bool:
+    return not line or (line.startswith(FENCES) and not line.strip("`~ "))
+
+
 class _EnvelopeParser:
     def __init__(self, lines: list[str], check: Callable[[], None]) -> None:
         self._lines = lines
@@ -142,7 +113,7 @@ class _EnvelopeParser:
                 if not self._begins_again():
                     return changes
                 continue
-            if not line.strip():
+            if not line.strip() or line.startswith(FENCES):
                 self._at += 1
                 continue
             changes.append(self._file(line))
@@ -156,8 +127,8 @@ class _EnvelopeParser:
         """Whether another envelope follows. Sentences at the end are nobody's lines; what looks like more of a patch is
         refused.
         """
-        rest = range(self._at + 1, len(self._lines))
-        first = next((number for number in rest if self._lines[number].strip()), None)
+        rest = [n for n in range(self._at + 1, len(self._lines)) if self._lines[n].strip() and self._lines[n] != END]
+        first = rest[0] if rest else None
         if first is not None and self._lines[first] == BEGIN:
             self._at = first + 1
             return True
@@ -168,12 +139,18 @@ class _EnvelopeParser:
 
     def _file(self, line: str) -> FileChange:
         self._at += 1
-        if line.startswith(_ADD):
-            return FileChange(op="add", path=line[len(_ADD) :].strip(), content=self._content())
-        if line.startswith(_DELETE):
-            return FileChange(op="delete", path=line[len(_DELETE) :].strip())
-        if line.startswith(_UPDATE):
-            return self._update(line[len(_UPDATE) :].strip())
+        if line.startswith(ADD_FILE):
+            return FileChange(op="add", path=line[len(ADD_FILE) :].strip(), content=self._content())
+        if line.startswith(DELETE_FILE):
+            return FileChange(op="delete", path=line[len(DELETE_FILE) :].strip())
+        if line.startswith(UPDATE_FILE):
+            return self._update(line[len(UPDATE_FILE) :].strip())
+        if _MOVES.match(line):
+            raise bad_line(
+                self._at - 1,
+                f"{line[:60]!r} begins no file",
+                "write '*** Update File: OLD' and '*** Move to: NEW' below it",
+            )
         raise bad_line(
             self._at - 1,
             f"{line[:60]!r} begins no file",
@@ -181,8 +158,13 @@ class _EnvelopeParser:
         )
 
     def _content(self) -> str:
+        self._skip_diff_header()
         content: list[str] = []
         while (line := self._peek()) is not None and not line.startswith("*** "):
+            if not line.strip():
+                blank = self._skip_blank_lines()
+                content += ["\n"] * blank if (self._peek() or "").startswith("+") else []
+                continue
             if not line.startswith("+"):
                 raise bad_line(self._at, "a line of a new file does not begin with '+'", "put '+' before each line")
             content.append(line[1:] + "\n")
@@ -190,17 +172,37 @@ class _EnvelopeParser:
             if NO_NEWLINE.fullmatch((self._peek() or "")[:40]):
                 content[-1] = content[-1].removesuffix("\n")
                 self._at += 1
+        if (self._peek() or "").rstrip() == END_OF_FILE:
+            self._at += 1
         return "".join(content)
+
+    def _skip_blank_lines(self) -> int:
+        begin = self._at
+        while (line := self._peek()) is not None and not line.strip():
+            self._at += 1
+        return self._at - begin
+
+    def _skip_diff_header(self) -> None:
+        """Pass over the header of a diff that repeats the name of a file, and over the first line of a fence."""
+        while (line := self._peek()) is not None and line.startswith((*FENCES, "diff --git ", "index ")):
+            self._at += 1
+        after = self._lines[self._at + 1] if self._at + 1 < len(self._lines) else ""
+        if (line or "").startswith("--- ") and after.startswith("+++ "):
+            self._at += 2
+        hunk = _NEW_FILE.fullmatch(self._peek() or "")
+        if hunk is not None and self._lines[self._at - 1].startswith(("+++ ", ADD_FILE)):
+            self._at += 1
 
     def _update(self, path: str) -> FileChange:
         begin = self._at - 1
         to: str | None = None
         line = self._peek()
-        if line is not None and line.startswith(_MOVE):
-            to = line[len(_MOVE) :].strip()
+        if line is not None and line.startswith(MOVE_TO):
+            to = line[len(MOVE_TO) :].strip()
             self._at += 1
+        self._skip_diff_header()
         hunks: list[Hunk] = []
-        while (line := self._peek()) is not None and (not line.startswith("*** ") or line.rstrip() == _END_OF_FILE):
+        while (line := self._peek()) is not None and (not line.startswith("*** ") or line.rstrip() == END_OF_FILE):
             hunk = self._hunk(moved=to is not None)
             if hunk is not None:
                 hunks.append(hunk)
@@ -218,7 +220,7 @@ class _EnvelopeParser:
         at_end = False
         missing: set[str] = set()
         while (line := self._peek()) is not None and not line.startswith("@@"):
-            if line.rstrip() == _END_OF_FILE:
+            if line.rstrip() == END_OF_FILE:
                 at_end = True
                 self._at += 1
                 break
@@ -232,9 +234,9 @@ class _EnvelopeParser:
             self._at += 1
         following = self._peek()
         if following is None or following.startswith("*** "):
-            # Empty lines before a header separate; they are no lines of the file.
+            # Empty lines before a header separate, and a fence ends; they are no lines of the file.
             end = self._at
-            while lines and not at_end and self._lines[end - 1] == "":
+            while lines and not at_end and _separates(self._lines[end - 1]):
                 lines.pop()
                 end -= 1
         if (not lines and not anchors) or (moved and lines and all(line.mark == KEEP for line in lines)):

@@ -20,12 +20,28 @@ _ENTITY = re.compile(r"&(?:lt|gt|amp|quot|apos|nbsp|#39|#x27|#34);|\\u00(?:3[cCe
 _RAW = re.compile(r"[<>]|&(?!(?:lt|gt|amp|quot|apos|nbsp|#39|#x27|#34);)")
 _TABS = re.compile(r"(?:\\t)+")
 """The indentation of a line whose tabs are written out."""
+_BACKSLASHES = (
+    (re.compile(r"\\[\"\\]"), re.compile(r"[\"\\]")),
+    (re.compile(r"\\['\\]"), re.compile(r"['\\]")),
+    (re.compile(r"(?:\\u[0-9a-fA-F]{4})+"), re.compile(r"[^\x00-\x7f]")),
+    (re.compile(r"\\[_*]"), re.compile(r"[_*]")),
+)
+"""Escapes, each with what shows that not all of the hunk is escaped."""
 _MAX_LEFT_OUT = 120
 _MAX_PIECES = 10
 _LEFT_OUT = re.compile(
     r"(?P<comment>#|//|--|;|%|/\*|<!--|\{/\*)?\s*[(\[]?(?:\.{3}|\u2026)(?P<words>[\w ,:'/-]*)(?:\.{3}|\u2026)?[)\]]?"
     r"\s*(?:\*/\}?|-->)?"
 )
+_UNCHANGED = re.compile(
+    r"(?:#|//|--|;|%|/\*|<!--|\{/\*|[(\[])\s*(?:\.{3}|\u2026)?[(\[]?\s*(?:keep |leave |the |all |and |your )*"
+    r"(?:(?:rest|remainder) of (?:the |your |this )?(?:\w+ ){0,2}?(?:code|file|function|methods?|class|implementation|"
+    r"lines|content|body|module)|(?:existing|remaining|unchanged|previous|other) (?:\w+ )?(?:code|lines|content|"
+    r"implementation|functions?|methods?|imports)|(?:code |lines |everything else )?unchanged|unchanged code)"
+    r"[\w ,:'/-]{0,60}\s*(?:\.{3}|\u2026)?\s*[)\]]?\s*(?:\*/\}?|-->)?",
+    re.IGNORECASE,
+)
+"""A remark without dots that lines stay, such as `// rest of the code unchanged`."""
 _SAYS_SO = re.compile(r"\b(?:existing|rest|remaining|remainder|unchanged|same|omitted|previous|other)\b", re.IGNORECASE)
 
 
@@ -43,6 +59,8 @@ def corrected(hunk: Hunk, lines: WorkingLines, floor: int, step: Step) -> Correc
     return (
         _without_numbers(hunk, lines, floor)
         or _without_escapes(hunk, lines, floor, step)
+        or _without_backslashes(hunk, lines, floor, step)
+        or _without_blank_ends(hunk, lines, floor, step)
         or _filled_in(hunk, lines, floor, step)
     )
 
@@ -53,15 +71,31 @@ def stands_for_lines(text: str) -> bool:
     return len(text) <= _MAX_LEFT_OUT and _LEFT_OUT.fullmatch(text) is not None
 
 
+def says_unchanged(text: str) -> bool:
+    """Return whether a line says that lines of the file stay as they are, such as `# ... existing code ...`."""
+    text = text.strip()
+    return (stands_for_lines(text) and _SAYS_SO.search(text) is not None) or (
+        len(text) <= _MAX_LEFT_OUT and _UNCHANGED.fullmatch(text) is not None
+    )
+
+
 def loses_lines(hunk: Hunk) -> str | None:
     """Return a line by which a hunk would replace lines with a remark that these stay; `None` if it has none."""
     if any(mark == DROP and stands_for_lines(text) for mark, text in hunk.lines):
         return None  # the file itself has such lines, or the error for what is removed says it
-    dropped = False
-    for mark, text in hunk.lines:
-        dropped = mark == DROP or (dropped and mark == ADD)
-        if mark == ADD and dropped and stands_for_lines(text) and _SAYS_SO.search(text):
-            return text.strip()
+    dropped = added = 0
+    found: str | None = None
+    for mark, text in (*hunk.lines, Line(KEEP, "")):
+        if mark == DROP:
+            dropped += 1
+        elif mark == ADD:
+            added += 1
+            found = found or (text.strip() if dropped and says_unchanged(text) else None)
+        else:
+            if found is not None and (stands_for_lines(found) or added < dropped):
+                return found
+            dropped = added = 0
+            found = None
     return None
 
 
@@ -113,6 +147,40 @@ def _without_escapes(hunk: Hunk, lines: WorkingLines, floor: int, step: Step) ->
     meant = replace(hunk, lines=tuple(Line(mark, text) for (mark, _), text in zip(hunk.lines, plain, strict=True)))
     places = _places(meant.old, lines, floor, step)
     return Corrected(hunk=meant, places=places, kind=ESCAPES) if places else None
+
+
+def _without_backslashes(hunk: Hunk, lines: WorkingLines, floor: int, step: Step) -> Corrected | None:
+    """Remove one level of escapes of JSON, or those of Markdown, if nothing in the hunk is without them."""
+    texts = [line.text for line in hunk.lines]
+    whole = "\n".join(texts)
+    for escape, raw in _BACKSLASHES:
+        if not any(map(escape.search, hunk.old)) or raw.search(escape.sub("", whole)):
+            continue
+        plain = [escape.sub(_character, text) for text in texts]
+        meant = replace(hunk, lines=tuple(Line(mark, text) for (mark, _), text in zip(hunk.lines, plain, strict=True)))
+        places = _places(meant.old, lines, floor, step)
+        if places:
+            return Corrected(hunk=meant, places=places, kind=ESCAPES)
+    return None
+
+
+def _character(found: re.Match[str]) -> str:
+    """Return what an escape stands for; two of `\\uXXXX` may be one character."""
+    text = found[0]
+    if not text.startswith("\\u"):
+        return text[1]
+    units = b"".join(int(code, 16).to_bytes(2, "big") for code in text.split("\\u")[1:])
+    return units.decode("utf-16-be", "replace")
+
+
+def _without_blank_ends(hunk: Hunk, lines: WorkingLines, floor: int, step: Step) -> Corrected | None:
+    """Remove empty kept lines at both ends: models put them between the marks of a block and its text."""
+    kept = [n for n, line in enumerate(hunk.lines) if line.mark != KEEP or line.text.strip()]
+    if not kept or len(kept) == len(hunk.lines):
+        return None
+    meant = replace(hunk, lines=hunk.lines[kept[0] : kept[-1] + 1])
+    places = _places(meant.old, lines, floor, step) if meant.old and len(meant.lines) < len(hunk.lines) else []
+    return Corrected(hunk=meant, places=places, kind=TRAILING) if places else None
 
 
 def _unescaped(text: str) -> str:

@@ -10,10 +10,11 @@ _PREFIXES = (
     ("old/", "new/"), ("orig/", "new/"), ("original/", "modified/"), ("before/", "after/"),
 )  # fmt: skip
 """What git (also with `diff.mnemonicPrefix`) and people put before the two names."""
+_NULLS = ("dev/null", "a/dev/null", "b/dev/null", "NUL", "a/NUL", "b/NUL")
 _BACKUPS = (".orig", ".old", ".bak")
 _STAMP = re.compile(
     r"\s+(?:\d{4}-\d\d-\d\d[ T]\d\d:\d\d\S*(?: [+-]\d{4})?"
-    r"|\((?:revision \d+|working copy|nonexistent|original|modified)\))$"
+    r"|\((?:revision \d+|working copy|nonexistent|original|modified|old|new|before|after|updated|current)\))$"
 )
 _VERSION = re.compile(r"\d+\.\d[\w.() -]{0,60}")
 _MAX_NAME = 5_000
@@ -25,7 +26,8 @@ def without_stamp(text: str) -> str:
     name = text.rstrip()
     if len(name) <= _MAX_NAME:
         name = _STAMP.sub("", name).rstrip()
-    return name[1:-1] if len(name) > 2 and name[0] == name[-1] and name[0] in "`'" else name
+    name = name[1:-1] if len(name) > 2 and name[0] == name[-1] and name[0] in "`'" else name
+    return NULL if name in _NULLS else name
 
 
 def is_pipe(name: str) -> bool:
@@ -41,12 +43,16 @@ def without_prefixes(old: str, new: str) -> tuple[str, str]:
         names = old.removeprefix(before), new.removeprefix(after)
         both = (old == NULL or old.startswith(before)) and (new == NULL or new.startswith(after))
         if both and (before == "a/" or names[0] == names[1]):
-            return names
+            return _relative(names[0]), _relative(names[1])
     if old.startswith("a/") and old[2:] == new:
         return new, new
     if new.startswith("b/") and new[2:] == old:
         return old, old
     return (new, new) if any(old == new + ending for ending in _BACKUPS) else (old, new)
+
+
+def _relative(name: str) -> str:
+    return name if name == NULL else name.lstrip("/")
 
 
 def ends_mail(lines: list[str], at: int) -> bool:

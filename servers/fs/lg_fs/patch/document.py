@@ -38,6 +38,10 @@ class Document:
         """Return whether the last line has a line break; an empty file counts as having one."""
         return not self.lines or bool(self.lines[-1].eol)
 
+    def text(self) -> str:
+        """Return the text of all lines, each ended by "\\n"."""
+        return "".join(f"{line.text}\n" for line in self.lines)
+
     def encode(self) -> bytes:
         """Return the file's bytes. Raises `InvalidArguments` for characters that its encoding lacks."""
         text = "".join(line.text + line.eol for line in self.lines)

@@ -8,6 +8,7 @@ unless anchors or an exactly right line number choose. Nothing is ever guessed.
 from __future__ import annotations
 
 import bisect
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -21,6 +22,7 @@ from lg_fs.patch.model import FileChange, Hunk
 from lg_fs.patch.rewrite import rewritten
 from lg_policy.errors import Conflict, InvalidArguments
 
+_WORD = re.compile(r"\w")
 _MAX_NAMED = 10
 _MAX_SHOWN = 5
 
@@ -179,11 +181,24 @@ class _Finder:
             return starts[0]
         end = len(self._working.lines)
         if self._hunk.line is None or not end or self._hunk.at_end:
+            if inserted_at(self._working, self._hunk, end) is None:
+                self._refuse_second_text()
             return end
         raise InvalidArguments(
             f"{self._where()} only adds lines and does not show where they go",
             hint="include at least one unchanged line next to the new ones",
         )
+
+    def _refuse_second_text(self) -> None:
+        """Refuse new lines at the end that are a new version of the whole file rather than more of it."""
+        known = dict.fromkeys(filter(_WORD.search, self._working.texts(LEADING)))
+        added = dict.fromkeys(filter(_WORD.search, (line.text.strip() for line in self._hunk.lines)))
+        again = known.keys() & added.keys()
+        if len(again) > 1 and (2 * len(again) >= len(known) or next(iter(added)) == next(iter(known))):
+            raise InvalidArguments(
+                f"{self._where()} adds the text of the file once more, at its end",
+                hint="mark the lines that go with '-', or send the whole new text as `changes` with op 'update'",
+            )
 
     def _where(self) -> str:
         return f"hunk {self._number} for {self._change.path!r}"

@@ -60,6 +60,8 @@ class FileChange:
     in_order: bool = True
     executable: bool = False
     or_path: str | None = None
+    headings: tuple[str, ...] = ()
+    """The lines from which `path` was read, the nearest first: they tell what is meant if no such file is there."""
 
     def is_new_file(self) -> bool:
         """Return whether this is a diff against nothing (`@@ -0,0 …`), whose header lacks `/dev/null`."""

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from lg_fs.patch.codex_format import BEGIN, END, is_begin, parse_envelope
+from lg_fs.patch.codex_format import parse_envelope
 from lg_fs.patch.diff_names import is_pipe, next_header
+from lg_fs.patch.envelope_lines import BEGIN, END, FENCES, envelope_lines, inner_lines, is_begin, lacks_begin
+from lg_fs.patch.file_names import heading_name, is_name
 from lg_fs.patch.model import FileChange, Hunk
 from lg_fs.patch.patch_cleanup import patch_lines
-from lg_fs.patch.search_replace import looks_like_blocks, parse_blocks
+from lg_fs.patch.search_replace import begins_block, looks_like_blocks, parse_blocks
 from lg_fs.patch.unified_diff import begins_unified, parse_unified
 from lg_policy.errors import InvalidArguments
 
 _FORMATS = "begin with '*** Begin Patch', '--- PATH' (unified diff), or PATH and '<<<<<<< SEARCH'"
+
+_MAX_HEADINGS = 5
+_NO_BLANK = re.compile(r"---[^\s-][^\n]*\n\+\+\+[^\s+][^\n]*\n@@")
 
 
 def _no_check() -> None:
@@ -30,24 +36,61 @@ def parse_patch(text: str, check: Callable[[], None] = _no_check) -> list[FileCh
     check()
     if not lines:
         raise InvalidArguments("the patch is empty", hint=_FORMATS)
-    if not _begins(lines[0]) and not looks_like_blocks(lines):
-        # A mail, `git show`, or sentences before the diff.
-        lines = lines[next_header(lines, 0) :] or lines
-    first = lines[0]
-    if is_begin(first):
-        changes = parse_envelope(lines, check)
-    elif begins_unified(first):
-        changes = parse_unified(lines, check)
-    elif looks_like_blocks(lines):
-        changes = parse_blocks(lines, check)
-    else:
-        raise InvalidArguments(
-            f"patch format not recognised: it begins with {first[:60]!r}", hint=_FORMATS + _advice(first)
-        )
+    changes = _parsed(lines, check)
     if not changes:
         raise InvalidArguments("the patch changes no file", hint=_FORMATS)
     _refuse_pipes(changes)
     return _joined(changes)
+
+
+def _parsed(lines: list[str], check: Callable[[], None]) -> list[FileChange]:
+    if lacks_begin(lines):
+        lines = [BEGIN, *lines]
+    has_blocks = looks_like_blocks(lines)
+    if is_begin(lines[0]):
+        lines = envelope_lines(lines)
+        inner = _other_format(lines, has_blocks=has_blocks)
+        if inner is None:
+            return parse_envelope(lines, check)
+        lines = inner
+    if not _begins(lines[0]) and not has_blocks:
+        # A mail, `git show`, sentences or only the file's name before the diff.
+        lines = lines[next_header(lines, 0) :] or _with_header(lines)
+    if has_blocks and not any(line.startswith("@@") for line in lines):
+        return parse_blocks(lines, check)
+    if begins_unified(lines[0]):
+        return parse_unified(lines, check)
+    if has_blocks:
+        return parse_blocks(lines, check)
+    first = lines[0]
+    raise InvalidArguments(
+        f"patch format not recognised: it begins with {first[:60]!r}", hint=_FORMATS + _advice(first)
+    )
+
+
+def _other_format(lines: list[str], *, has_blocks: bool) -> list[str] | None:
+    """Return the diff or the blocks in an envelope, without its first and its last line; `None` for a real envelope."""
+    first = next((line for line in lines[1:] if line.strip() and not line.startswith(FENCES)), "")
+    if not begins_unified(first) and not (has_blocks and any(map(begins_block, lines))):
+        return None
+    inner = inner_lines(lines)
+    return inner[next(n for n, line in enumerate(inner) if line.strip()) :] if inner else None
+
+
+def _with_header(lines: list[str]) -> list[str]:
+    """Return a diff of one file that has no header, with the name that the line above its first hunk gives it."""
+    if _NO_BLANK.match("\n".join(lines[:3])):
+        return [f"{line[:3]} {line[3:]}" for line in lines[:2]] + lines[2:]
+    first = next((n for n, line in enumerate(lines) if line.startswith("@@ ")), 0)
+    above = [line for line in lines[:first] if line.strip() and not line.startswith(FENCES)]
+    name = heading_name(above[-1]) if above else ""
+    if not is_name(name) or len(above) > _MAX_HEADINGS:
+        return lines
+    rest = lines[first:]
+    end = next((n for n, line in enumerate(rest) if line.startswith(FENCES)), len(rest))
+    while end and not rest[end - 1].strip():
+        end -= 1
+    return [f"--- {name}", f"+++ {name}", *rest[:end]]
 
 
 def _refuse_pipes(changes: Sequence[FileChange]) -> None:

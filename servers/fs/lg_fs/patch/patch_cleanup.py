@@ -18,10 +18,13 @@ _HERE_DOCUMENT = re.compile(
 _SHELL = re.compile(r"\s*(?:bash|sh|zsh) -l?c (['\"])(.*)$", re.DOTALL)
 _QUOTED_CALL = re.compile(r"\s*(?:apply_patch|applypatch)\s*(['\"]?)\s*$")
 _FENCE = re.compile(r"\s*(`{3,}|~{3,})")
+_FENCES = ("```", "~~~")
 _BETWEEN = re.compile(r"[:=\s]")
 _FILE_NAME = re.compile(r"[\w./@-]*\w\.[A-Za-z]\w*")
 _ENVELOPE = re.compile(r"\s*\*\*\*\s*Begin Patch", re.IGNORECASE)
 _COLOURS = re.compile(r"\x1b\[[\d;]{0,20}[mK]")
+_COLOURED = re.compile(r"^\x1b\[[\d;]{0,20}m[-+@ d]", re.MULTILINE)
+_INLINE = re.compile(r"\S[^\n]{0,80}?(\*\*\* ?Begin Patch\s*)$", re.IGNORECASE)
 _TAG = re.compile(r"<([A-Za-z][\w-]{0,40})>|<!\[CDATA\[")
 _PREFIX = re.compile(r"[ \t]+|(?:> )+")
 _ESCAPED = re.compile(r"(?:&lt;){5,9} ?(?:SEARCH|ORIGINAL|OLD|HEAD)\b")
@@ -40,7 +43,7 @@ def patch_lines(text: str, begins: Callable[[str], bool], has_blocks: Callable[[
     `begins` tests whether a line begins a patch, `has_blocks` whether lines contain SEARCH/REPLACE blocks.
     """
     text = text.removeprefix("\ufeff")
-    if text.lstrip().startswith("\x1b["):
+    if text.lstrip().startswith("\x1b[") or _COLOURED.search(text):
         text = _COLOURS.sub("", text)  # a diff that was copied from a terminal
     text = _decoded(text)
     if "<" not in text and _ESCAPED.search(text):
@@ -82,8 +85,12 @@ def _patch_in(text: str) -> str | None:
         return None
     if isinstance(value, dict) and len(value) == 1:
         value = next(iter(value.values()))
+    if isinstance(value, dict):
+        value = next((value[key] for key in ("patch", "input", "diff") if key in value), None)
     if isinstance(value, list) and len(value) == 2 and value[0] in ("apply_patch", "applypatch"):
         value = value[1]
+    if isinstance(value, list) and len(value) == 3 and value[0] in ("bash", "sh", "zsh") and value[1] in ("-c", "-lc"):
+        value = value[2]
     if isinstance(value, list) and len(value) == 1:
         value = value[0]
     return value if isinstance(value, str) else None
@@ -126,8 +133,11 @@ def _unwrapped(
         found = _without_prefix(lines)
         if found is not None and not begins(found[0]) and (has_blocks(lines) or not has_blocks(found)):
             found = None
+    inline = _INLINE.match(lines[0]) if found is None else None
+    if inline is not None:
+        return [inline[1], *lines[1:]]
     # What stands before a block is its file's name.
-    return found if found is not None or has_blocks(lines) else _after_sentences(lines)
+    return found if found is not None or has_blocks(lines) else _after_sentences(lines, begins)
 
 
 def fence_name(line: str) -> str | None:
@@ -135,7 +145,7 @@ def fence_name(line: str) -> str | None:
     if len(line) > _MAX_HEADER or _FENCE.match(line) is None:
         return None
     info = line.strip().lstrip("`~").strip()
-    word = _BETWEEN.split(info)[-1].strip("\"'")
+    word = _BETWEEN.split(info)[-1].strip("\"'{}")
     return word if (word != info or "/" in word) and _FILE_NAME.fullmatch(word) else None
 
 
@@ -199,10 +209,22 @@ def _first_line_apart(lines: list[str]) -> list[str]:
     return lines if rest is None else [lines[0], *rest]
 
 
-def _after_sentences(lines: list[str]) -> list[str] | None:
+def _from_fences(lines: list[str], begins: Callable[[str], bool]) -> list[str] | None:
+    """Return what is in several fences, if each holds a whole patch; in a patch itself no line begins with a fence."""
+    fences = [n for n, line in enumerate(lines) if line.startswith(_FENCES)]
+    if len(fences) % 2:
+        return None
+    parts = [lines[first + 1 : last] for first, last in zip(fences[::2], fences[1::2], strict=True)]
+    return [line for part in parts for line in part] if all(part and begins(part[0]) for part in parts) else None
+
+
+def _after_sentences(lines: list[str], begins: Callable[[str], bool]) -> list[str] | None:
     """Return the patch after sentences about it: from its only fence, or from the only line that begins an envelope."""
     envelopes = [n for n, line in enumerate(lines) if _ENVELOPE.match(line)]
     fences = [n for n, line in enumerate(lines) if _FENCE.match(line)]
     if len(fences) == 2 and (not envelopes or fences[0] < envelopes[0]):
-        return _from_fence(lines, fences[0])
+        inner = _from_fence(lines, fences[0])
+        return None if inner and inner[0].startswith("@@") else inner  # its file is named above the fence
+    if len(fences) > 2 and (joined := _from_fences(lines, begins)) is not None:
+        return joined
     return lines[envelopes[0] :] if len(envelopes) == 1 and envelopes[0] > 0 else None

@@ -14,6 +14,7 @@ from lg_fs.patch.levels import EXACT
 from lg_fs.patch.match import apply_hunks
 from lg_fs.patch.model import FileChange
 from lg_fs.patch.targets import Target, Targets
+from lg_fs.patch.whole_text import refuse_other_than_text
 from lg_fs.reading.encoding import binary_kind, evident, is_binary
 from lg_policy.config.settings import FsSettings
 from lg_policy.errors import Conflict, InvalidArguments, LgError, NotFound, PolicyDenied, TooLarge
@@ -180,6 +181,9 @@ class Planner:
         try:
             return self._targets.existing(change.path)
         except NotFound as error:
+            meant = self._targets.meant(change)
+            if meant is not None:
+                return meant
             if not change.hunks or any(hunk.old for hunk in change.hunks):
                 raise
             hint = f"{error.hint}; to make a new file, write '*** Add File: PATH'"
@@ -196,6 +200,7 @@ class Planner:
 
     def _add(self, change: FileChange) -> PlannedFile:
         target = self._claim(self._targets.missing(change.path))
+        refuse_other_than_text(change.path, change.content or "", None)
         after = self._encoded(change.content or "", change.path)
         mode = (0o777 if change.executable else 0o666) & ~_umask()
         return self._planned(change, target, None, None, after, mode, None, None)
@@ -220,6 +225,7 @@ class Planner:
                 hint="lg-fs does not change such a file by lines; replace it by a new one",
             )
         if change.content is not None:
+            refuse_other_than_text(change.path, change.content, document.text())
             self._encoded(change.content, change.path)
             return self._bounded(replaced(document, change.content).encode(), target.rel), None
         applied = apply_hunks(document, change, self._job.step)

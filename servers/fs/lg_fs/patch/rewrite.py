@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from itertools import chain
+from typing import Literal
 
 from lg_fs.patch.document import TextLine
 from lg_fs.patch.levels import CLASSES, EXACT, LEADING, SPACES, UNICODE
 from lg_fs.patch.model import ADD, KEEP, Hunk, Line
 from lg_policy.errors import Conflict
 
+_FORMS: tuple[Literal["NFC", "NFD"], ...] = ("NFC", "NFD")
 _TABS = range(1, 9)
 """How many columns a tab may have."""
 
@@ -40,8 +44,8 @@ def _speller(old: Sequence[str], level: str, hunk: Hunk, at: int, path: str) -> 
     if level not in (LEADING, UNICODE):
         return str
     indented = _reindent(old, hunk, at, path) if level == LEADING else str
-    table = _foreign_forms(old, hunk)
-    return lambda text: indented(text).translate(table)
+    table, form = _foreign_forms(old, hunk), _normal_form(old, hunk)
+    return lambda text: form(indented(text).translate(table))
 
 
 def _breaks(lines: Sequence[TextLine], at: int, hunk: Hunk, eol: str) -> Iterator[str]:
@@ -78,6 +82,15 @@ def _foreign_forms(old: Sequence[str], hunk: Hunk) -> dict[int, str]:
         if characters & theirs and not characters & ours:
             table |= forms
     return table
+
+
+def _normal_form(old: Sequence[str], hunk: Hunk) -> Callable[[str], str]:
+    """Return how to compose or decompose letters with accents, if the file does and the hunk does not."""
+    ours, theirs = "".join(old), "".join(hunk.old)
+    for form in _FORMS:
+        if unicodedata.is_normalized(form, ours) and not unicodedata.is_normalized(form, theirs):
+            return partial(unicodedata.normalize, form)
+    return str
 
 
 def _reindent(old: Sequence[str], hunk: Hunk, at: int, path: str) -> Callable[[str], str]:

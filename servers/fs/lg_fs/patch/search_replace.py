@@ -16,39 +16,50 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 
 from lg_fs.patch.alignment import opcodes
 from lg_fs.patch.codex_format import bad_line
+from lg_fs.patch.file_names import heading_name, is_name
 from lg_fs.patch.model import ADD, DROP, KEEP, FileChange, Hunk, Line
 from lg_fs.patch.patch_cleanup import fence_name
 from lg_policy.errors import InvalidArguments
 
 _SEARCH = re.compile(
-    r"[ \t]*(?:<{5,9}|-{5,9}) ?(?:SEARCH|ORIGINAL|OLD|HEAD|CURRENT)\b[>:]?(?P<path> [^<>]{1,4096})?$", re.IGNORECASE
+    r"[ \t]*(?P<mark><{3,20}|-{5,20}) {0,3}(?P<word>SEARCH|ORIGINAL|OLD|HEAD|CURRENT|FIND|BEFORE)\b"
+    r"(?: (?:START|BLOCK)\b)?[ \t]*+(?:<{3,20}|[>:])?+[ \t]*+(?P<path>[^<>\s][^<>\r\n]{0,4096}+)?+\s*+$",
+    re.IGNORECASE,
 )
-_DIVIDER = re.compile(r"[ \t]*={5,9}\s*$")
-_REPLACE = re.compile(r"[ \t]*(?:>{5,9}|\+{5,9}) ?(?:REPLACE|UPDATED|NEW)[>:]?\s*$", re.IGNORECASE)
+_DIVIDER = re.compile(r"[ \t]*(?P<mark>={3,20})(?: {0,2}REPLACE)?\s*$")
+_REPLACE = re.compile(
+    r"[ \t]*(?P<mark>>{3,20}|\+{5,20}) {0,3}(?P<word>REPLACE(?:MENT)?|UPDATED|NEW|AFTER)\b[^\r\n]{0,1000}+\s*+$",
+    re.IGNORECASE,
+)
+_BARE_END = re.compile(r"[ \t]*(?P<mark>>{5,20})(?: {0,3}(?:END|SEARCH))?\s*$", re.IGNORECASE)
+"""Ends a block that `SEARCH` begins, but not what may be a conflict of a merge."""
+_OF_MERGES = ("HEAD", "CURRENT", "OLD", "ORIGINAL")
+_SHORT = 5
+"""Marks with fewer signs are taken only if those of the block are as short: `>>>` is the prompt of Python."""
+_OPENING = re.compile(r"<{7} ?\S")
 _CONFLICT = re.compile(r"[ \t]*>{7} ?\S")
 _BASE = re.compile(r"[ \t]*\|{7}")
 _PLACE = re.compile(r":(?:start|end)_line: ?\d{1,9}\s*$")
 _RULE = re.compile(r"-{5,9}\s*$")
-_HEADING = re.compile(r"(?:#{1,6}|//|--|;{1,2}|%|\d{1,3}[.)]|[-*+\u2022]) +")
-"""What stands before a name in a heading, in an item of a list, or in a comment of the file's language."""
-_ENCLOSED = re.compile(
-    r"(?:<!--|/\*+)\s*(?P<comment>.*?)\s*(?:-->|\*/)|<(?:file|edit|replace_in_file|diff)\b[^<>]{0,200}?"
-    r"\b(?:path|name|file|filename)=(?P<quote>[\"'])(?P<value>[^\"'<>]{1,4096})(?P=quote)[^<>]{0,200}>",
-    re.IGNORECASE,
-)
-_CLOSING = re.compile(r"</(?:file|edit|replace_in_file|diff)>\s*", re.IGNORECASE)
-_LABEL = re.compile(r"(?:file|path|filename): *", re.IGNORECASE)
+_CLOSING = re.compile(r"</?(?:file|edit|replace_in_file|diff)>\s*", re.IGNORECASE)
 _FENCES = ("```", "~~~")
 _MAX_HEADING = 5_000
+_MAX_HEADINGS = 5
 _HINT = "write PATH, '<<<<<<< SEARCH', old lines, '=======', new lines, '>>>>>>> REPLACE'"
 
 
 def looks_like_blocks(lines: list[str]) -> bool:
     """Return whether a patch contains such blocks."""
     return any(map(_SEARCH.match, lines))
+
+
+def begins_block(line: str) -> bool:
+    """Return whether a line without the mark of a hunk begins a block."""
+    return line.startswith("<") and _SEARCH.match(line) is not None
 
 
 def parse_blocks(lines: list[str], check: Callable[[], None]) -> list[FileChange]:
@@ -58,29 +69,29 @@ def parse_blocks(lines: list[str], check: Callable[[], None]) -> list[FileChange
     """
     added: dict[str, str] = {}
     hunks: dict[str, list[Hunk]] = {}
-    order: dict[str, None] = {}
+    order: dict[str, tuple[str, ...]] = {}
+    headings: list[str] = []
     path: str | None = None
-    is_named = False  # by a line since the last block
     at = 0
     while at < len(lines):
         check()
         line = lines[at]
-        if not line.strip() or line.lstrip().startswith(_FENCES) or _CLOSING.fullmatch(line[:_MAX_HEADING]):
-            if not is_named:
+        begin = _SEARCH.match(line)
+        if begin is None:
+            if not _is_around(line):
+                headings.append(line)
+            elif not headings:
                 path = fence_name(line) or path
             at += 1
             continue
-        begin = _SEARCH.match(line)
-        if begin is None:
-            path, is_named = _path(line), True
-            at += 1
-            continue
-        path = _path(begin["path"] or "") or path
+        path = heading_name(begin["path"] or "") or _named_above(headings, path)
         if path is None:
             raise bad_line(at, "the block names no file", _HINT)
+        order.setdefault(
+            path, tuple(line for line in headings[: -_MAX_HEADINGS - 1 : -1] if heading_name(line) != path)
+        )
+        headings = []
         old, new, at = _block(lines, at)
-        is_named = False
-        order[path] = None
         if old:
             hunks.setdefault(path, []).append(Hunk(lines=_compare(old, new, check)))
         elif path in added or path in hunks:
@@ -90,7 +101,19 @@ def parse_blocks(lines: list[str], check: Callable[[], None]) -> list[FileChange
     for name in added:
         if name in hunks:
             raise bad_line(0, f"{name!r} is created and changed by the same patch", "create it with its final content")
-    return [_change(name, added, hunks) for name in order]
+    return [replace(_change(name, added, hunks), headings=above) for name, above in order.items()]
+
+
+def _is_around(line: str) -> bool:
+    """Return whether a line between blocks belongs to what they are wrapped in."""
+    bare = line.strip()
+    return not bare or bare.startswith(_FENCES) or _CLOSING.fullmatch(bare[:_MAX_HEADING]) is not None
+
+
+def _named_above(headings: list[str], before: str | None) -> str | None:
+    """Return the file that the lines above a block name, the nearest first; without one, that of the block before."""
+    names = [heading_name(line) for line in headings[: -_MAX_HEADINGS - 1 : -1]]
+    return next(filter(is_name, names), before or next(iter(names), None))
 
 
 def _change(name: str, added: dict[str, str], hunks: dict[str, list[Hunk]]) -> FileChange:
@@ -99,36 +122,73 @@ def _change(name: str, added: dict[str, str], hunks: dict[str, list[Hunk]]) -> F
     return FileChange(op="update", path=name, hunks=tuple(hunks[name]), in_order=False)
 
 
-def _path(line: str) -> str:
-    """Return the file name in the line above a block, without the marks that models put around it."""
-    text = line.strip()
-    enclosed = _ENCLOSED.fullmatch(text) if len(text) <= _MAX_HEADING else None
-    if enclosed is not None:
-        text = enclosed["comment"] or enclosed["value"] or ""
-    text = _HEADING.sub("", text, count=1).strip("*` ")
-    return _LABEL.sub("", text).strip("` ").removesuffix(":").rstrip("*`")
-
-
 def _block(lines: list[str], begin: int) -> tuple[list[str], list[str], int]:
     """Return the two halves of the block that begins there, and the place after it."""
-    end = next((at for at in range(begin + 1, len(lines)) if _REPLACE.match(lines[at]) or _SEARCH.match(lines[at])), 0)
-    dividers = [at for at in range(begin + 1, end) if _DIVIDER.match(lines[at])]
-    if not dividers or not _REPLACE.match(lines[end]):
-        raise _incomplete(lines, begin, end or len(lines), bool(dividers))
+    first = begin + 1
+    while first < len(lines) and lines[first].strip() == lines[begin].strip():
+        first += 1  # the first line twice
+    dividers, end = _limits(lines, begin, first)
+    if not dividers or end == len(lines) or not _ends(lines[end], lines[begin]):
+        raise _incomplete(lines, begin, end, bool(dividers))
     if len(dividers) > 1:
         # A line of text, such as an underlined heading, may look like a divider: the real one is as long as its mark.
-        length = lines[begin].count(lines[begin].strip()[0])
-        dividers = [at for at in dividers if lines[at].count("=") == length]
+        length = len(_signs(_SEARCH, lines[begin]))
+        dividers = [at for at in dividers if len(_signs(_DIVIDER, lines[at])) == length]
     if len(dividers) != 1:
         raise bad_line(
             begin, "the block has two '=======' lines", "use the '*** Begin Patch' format for text that contains them"
         )
-    first = _after_place(lines, begin + 1)
+    first = _after_place(lines, first)
     indent = lines[begin][: len(lines[begin]) - len(lines[begin].lstrip())]
     old, new = lines[first : dividers[0]], lines[dividers[0] + 1 : end]
     if indent and all(not text.strip() or text.startswith(indent) for text in (*old, *new)):
         old, new = ([text.removeprefix(indent) for text in side] for side in (old, new))
     return old, new, end + 1
+
+
+def _limits(lines: list[str], begin: int, first: int) -> tuple[list[int], int]:
+    """Return the places that may divide a block, and where it ends or another one begins.
+
+    A conflict of a merge in a block that `SEARCH` begins is text: that is how such a conflict is resolved.
+    """
+    short = len(_signs(_SEARCH, lines[begin])) < _SHORT
+    may_hold_conflicts = not _is_of_merge(lines[begin])
+    dividers: list[int] = []
+    at = first
+    while at < len(lines) and not _ends(lines[at], lines[begin]):
+        if (
+            may_hold_conflicts
+            and _OPENING.match(lines[at])
+            and (_is_of_merge(lines[at]) or not _SEARCH.match(lines[at]))
+        ):
+            stops = (n for n in range(at + 1, len(lines)) if _CONFLICT.match(lines[n]) or _ends(lines[n], lines[begin]))
+            closing = next(stops, len(lines))
+            may_hold_conflicts = closing < len(lines) and not _ends(lines[closing], lines[begin])
+            if may_hold_conflicts:
+                at = closing + 1
+                continue
+        if _SEARCH.match(lines[at]) and (short or len(_signs(_SEARCH, lines[at])) >= _SHORT):
+            break
+        if _DIVIDER.match(lines[at]) and (short or len(_signs(_DIVIDER, lines[at])) >= _SHORT):
+            dividers.append(at)
+        at += 1
+    return dividers, at
+
+
+def _signs(pattern: re.Pattern[str], line: str) -> str:
+    found = pattern.match(line)
+    return found["mark"] if found is not None else ""
+
+
+def _is_of_merge(line: str) -> bool:
+    found = _SEARCH.match(line)
+    return found is not None and found["word"].upper() in _OF_MERGES
+
+
+def _ends(line: str, begin: str) -> bool:
+    """Return whether a line ends the block that `begin` begins."""
+    found = _REPLACE.match(line) or (None if _is_of_merge(begin) else _BARE_END.match(line))
+    return found is not None and (len(found["mark"]) >= _SHORT or len(_signs(_SEARCH, begin)) < _SHORT)
 
 
 def _incomplete(lines: list[str], begin: int, end: int, divided: bool) -> InvalidArguments:
@@ -148,9 +208,9 @@ def _incomplete(lines: list[str], begin: int, end: int, divided: bool) -> Invali
 def _after_place(lines: list[str], at: int) -> int:
     """The first line of text in a block that begins with its line numbers and a rule, as some editors have them."""
     first = at
-    while _PLACE.match(lines[at]):
+    while at < len(lines) and _PLACE.match(lines[at]):
         at += 1
-    return at + 1 if at > first and _RULE.match(lines[at]) else first
+    return at + 1 if first < at < len(lines) and _RULE.match(lines[at]) else first
 
 
 def _compare(old: list[str], new: list[str], check: Callable[[], None]) -> tuple[Line, ...]:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
+from lg_fs.patch.file_names import readings, readings_with_prefix, words_of
 from lg_fs.patch.model import FileChange
 from lg_policy.errors import Conflict, InvalidArguments, LgError, NotFound, PolicyDenied
 from lg_policy.paths.globs import fold
@@ -65,6 +66,48 @@ class Targets:
             error = NotFound(f"{path!r} does not exist", hint="list_files shows what is there")
             raise self._workspace.locate(path).unopened(error)
         return target
+
+    def meant(self, change: FileChange) -> Target | None:
+        """Resolve the file that a name means which is not there as it is written; `None` if no file is meant.
+
+        The lines that the change shows must still be in that file. Raises `InvalidArguments` if two files may be meant.
+        """
+        shows_lines = any(hunk.old for hunk in change.hunks)
+        texts = [change.path, *(change.headings if shows_lines else ())]
+        kinds = [[name for text in texts for name in readings(text)]]
+        if shows_lines:
+            kinds.append([name for name in readings_with_prefix(change.path) if self._is_prefix(change.path)])
+            kinds.append([name for text in texts for name in words_of(text)])
+        for names in kinds:
+            found = {target.place.prefix + target.rel: target for name in names if (target := self._there(name))}
+            if len(found) > 1:
+                which = " or ".join(map(repr, sorted(found)[:2]))
+                raise InvalidArguments(f"the patch may mean {which}", hint="write the path alone on its line")
+            for target in found.values():
+                if change.op != "update":
+                    self.refuse_link(target.place.prefix + target.named)
+                return target
+        return None
+
+    def _there(self, path: str) -> Target | None:
+        """Resolve a file that may be changed; `None` if there is none of that name."""
+        try:
+            target = self.resolve(path)
+            self._check(target)
+        except LgError:
+            return None
+        return target if target.status is not None else None
+
+    def _is_prefix(self, path: str) -> bool:
+        """Return whether the first part of a path is no directory: then it is the prefix of a diff."""
+        try:
+            located = self._workspace.locate(path[:1])
+            located.place.root.open_dir(located.rel).close()
+        except NotFound:
+            return True
+        except LgError:
+            pass
+        return False
 
     def missing(self, path: str, *, source: str | None = None) -> Target:
         """Resolve a file to create, or the new name of `source`.
