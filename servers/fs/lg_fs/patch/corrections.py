@@ -165,7 +165,7 @@ def _without_backslashes(hunk: Hunk, lines: WorkingLines, floor: int, step: Step
 
 
 def _character(found: re.Match[str]) -> str:
-    """Return what an escape stands for; two of `\\uXXXX` may be one character."""
+    """Return what an escape stands for; two with `\\u` may be one character."""
     text = found[0]
     if not text.startswith("\\u"):
         return text[1]

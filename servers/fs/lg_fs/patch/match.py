@@ -12,8 +12,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from lg_fs.patch.codex_format import no_hunk_line
 from lg_fs.patch.corrections import corrected, loses_lines
+from lg_fs.patch.dialects.codex_format import no_hunk_line
 from lg_fs.patch.document import Document, TextLine
 from lg_fs.patch.explain import applied_at, inserted_at, left_out, nearest
 from lg_fs.patch.levels import EXACT, LEADING, MATCHES, ORDER, TRAILING, WorkingLines, normalised

@@ -7,14 +7,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from lg_fs.patch.codex_format import parse_envelope
-from lg_fs.patch.diff_names import is_pipe, next_header
-from lg_fs.patch.envelope_lines import BEGIN, END, FENCES, envelope_lines, inner_lines, is_begin, lacks_begin
-from lg_fs.patch.file_names import heading_name, is_name
+from lg_fs.patch.dialects.codex_format import parse_envelope
+from lg_fs.patch.dialects.diff_names import is_pipe, next_header
+from lg_fs.patch.dialects.envelope_lines import BEGIN, END, FENCES, envelope_lines, inner_lines, is_begin, lacks_begin
+from lg_fs.patch.dialects.file_names import heading_name, is_name
+from lg_fs.patch.dialects.patch_cleanup import patch_lines
+from lg_fs.patch.dialects.search_replace import begins_block, looks_like_blocks, parse_blocks
+from lg_fs.patch.dialects.unified_diff import begins_unified, parse_unified
 from lg_fs.patch.model import FileChange, Hunk
-from lg_fs.patch.patch_cleanup import patch_lines
-from lg_fs.patch.search_replace import begins_block, looks_like_blocks, parse_blocks
-from lg_fs.patch.unified_diff import begins_unified, parse_unified
 from lg_policy.errors import InvalidArguments
 
 _FORMATS = "begin with '*** Begin Patch', '--- PATH' (unified diff), or PATH and '<<<<<<< SEARCH'"

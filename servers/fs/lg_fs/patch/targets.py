@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
-from lg_fs.patch.file_names import readings, readings_with_prefix, words_of
+from lg_fs.patch.dialects.file_names import readings, readings_with_prefix, words_of
 from lg_fs.patch.model import FileChange
 from lg_policy.errors import Conflict, InvalidArguments, LgError, NotFound, PolicyDenied
 from lg_policy.paths.globs import fold

@@ -8,8 +8,8 @@ from __future__ import annotations
 import re
 
 from lg_fs.patch.corrections import is_escaped, says_unchanged
-from lg_fs.patch.envelope_lines import FENCES, is_begin
-from lg_fs.patch.search_replace import looks_like_blocks
+from lg_fs.patch.dialects.envelope_lines import FENCES, is_begin
+from lg_fs.patch.dialects.search_replace import looks_like_blocks
 from lg_policy.errors import InvalidArguments
 
 _PROSE = (".md", ".markdown", ".mdx", ".rst", ".txt", ".adoc", ".patch", ".diff")

@@ -19,10 +19,10 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from lg_fs.patch.alignment import opcodes
-from lg_fs.patch.codex_format import bad_line
-from lg_fs.patch.file_names import heading_name, is_name
+from lg_fs.patch.dialects.codex_format import bad_line
+from lg_fs.patch.dialects.file_names import heading_name, is_name
+from lg_fs.patch.dialects.patch_cleanup import fence_name
 from lg_fs.patch.model import ADD, DROP, KEEP, FileChange, Hunk, Line
-from lg_fs.patch.patch_cleanup import fence_name
 from lg_policy.errors import InvalidArguments
 
 _SEARCH = re.compile(

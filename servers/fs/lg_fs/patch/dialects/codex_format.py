@@ -18,7 +18,16 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from lg_fs.patch.envelope_lines import ADD_FILE, BEGIN, DELETE_FILE, END, END_OF_FILE, FENCES, MOVE_TO, UPDATE_FILE
+from lg_fs.patch.dialects.envelope_lines import (
+    ADD_FILE,
+    BEGIN,
+    DELETE_FILE,
+    END,
+    END_OF_FILE,
+    FENCES,
+    MOVE_TO,
+    UPDATE_FILE,
+)
 from lg_fs.patch.model import ADD, DROP, KEEP, UNMARKED, FileChange, Hunk, Line
 from lg_policy.errors import InvalidArguments
 

@@ -6,8 +6,8 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from lg_fs.patch.codex_format import CHECK_EVERY, NO_NEWLINE, bad_line, hunk_line, settled, without_newline
-from lg_fs.patch.diff_names import ends_mail, is_pipe, next_header, without_prefixes, without_stamp
+from lg_fs.patch.dialects.codex_format import CHECK_EVERY, NO_NEWLINE, bad_line, hunk_line, settled, without_newline
+from lg_fs.patch.dialects.diff_names import ends_mail, is_pipe, next_header, without_prefixes, without_stamp
 from lg_fs.patch.model import ADD, DROP, KEEP, FileChange, Hunk, Line
 from lg_policy.errors import InvalidArguments
 
