@@ -1,6 +1,7 @@
 """Reads calls that a model wrote in Python's notation: `[read_file(path="a.py"), search(pattern="x")]`.
 
-The text is parsed, never run. Only calls of a name with literal keyword arguments are taken.
+The text is parsed, never run. Only calls of a name with literal keyword arguments, or with one dictionary of them,
+are taken.
 """
 
 from __future__ import annotations
@@ -50,10 +51,14 @@ def _without_print(node: ast.expr) -> ast.expr:
 
 
 def _call(node: ast.expr) -> ReplyCall | None:
-    if not isinstance(node, ast.Call) or node.args or any(keyword.arg is None for keyword in node.keywords):
+    if not isinstance(node, ast.Call) or any(keyword.arg is None for keyword in node.keywords):
+        return None
+    given = ast.literal_eval(node.args[0]) if len(node.args) == 1 and not node.keywords else {}
+    if not isinstance(given, dict) or len(node.args) > 1 or (node.args and node.keywords):
         return None
     name = ast.unparse(node.func)
     if not isinstance(node.func, ast.Name | ast.Attribute) or not name.replace(".", "_").isidentifier():
         return None
     values = {str(keyword.arg): ast.literal_eval(keyword.value) for keyword in node.keywords}
-    return ReplyCall(tool=name.removeprefix("functions."), input=values)
+    tool = name.removeprefix("functions.").removesuffix(".call")
+    return ReplyCall(tool=tool, input=values | {str(key): value for key, value in given.items()})

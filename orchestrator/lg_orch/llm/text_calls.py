@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from lg_orch.llm.python_calls import python_calls, python_value
 from lg_orch.llm.replies import ReplyCall
+from lg_orch.llm.wire.loose_json import loose_value
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -51,10 +52,14 @@ _NAMED = (
     rf"<\|channel\|>\s*(?:commentary|analysis)\s+to={_name('harmony')}\s[^{{\n]{{0,80}}<\|message\|>\s*(?=\{{)",
     rf"(?:assistant|^(?:assistant)?commentary)\s+to={_name('recipient')}(?:<\||\s)[^{{\n]{{0,80}}(?=\{{)",
     rf"\[TOOL_CALLS\]\s*{_name('mistral')}\s*(?:\[CALL_ID\]\w{{1,40}})?(?:\[ARGS\])?\s*(?=\{{)",
-    rf"(?:^|\n)Action:\s*{_name('react')}[ \t]*\n\s*Action Input:\s*(?:```(?:json)?\s*)?(?=\{{)",
+    rf"(?:^|\n)\**Action:\**\s*{_name('react')}[ \t]*\n\s*\**Action Input:\**\s*(?:```(?:json)?\s*)?(?=\{{)",
     rf"^>>>{_name('functionary')}[ \t]*\n\s*(?=\{{)",
     rf"<\|tool_call:name\|>{_name('solar')}<\|tool_call:args\|>\s*(?=\{{)",
-    rf"<tool_call>\s*{_name('glm')}\s*(?=<arg_key>|</tool_call>)",
+    rf"<tool_call>\s*{_name('glm')}\s*(?=<arg_key>|</tool_call>|\{{)",
+    (
+        r"<(?:tool_use|tool_call|function_call|tool|use_mcp_tool)>\s*(?:<server_name>[^<>]{0,200}</server_name>\s*)?"
+        rf"<(?:tool_)?name>\s*{_name('xml')}\s*</(?:tool_)?name>\s*<(?:arguments|parameters|input|args)>\s*(?=\{{)"
+    ),
     rf"<(?:function|tool_call)(?:=|\s+name=\"){_name('function')}\"?>",
     rf"<invoke\s+name=\"{_name('invoke')}\">",
 )
@@ -62,7 +67,8 @@ _MARK = re.compile(
     rf"(?<!`)(?:{'|'.join(_NAMED)}"
     r"|<(?:\w{1,20}_)?(?:tool_?calls?|function_?calls?|tool_use|tools|start_function_call)>|\[TOOL_CALLS\]"
     r"|<\|python_(?:tag|start)\|>|<\|tool_call(?:_start|s_section_begin|_begin|:begin)?\|>|<\|START_ACTION\|>"
-    r"|<\|action_start\|>\s*<\|plugin\|>|\bfunctools(?=\[)|(?:^|\n)Action:\s*(?=```|[{\[]))",
+    r"|<\|action_start\|>\s*<\|plugin\|>|\bfunctools(?=\[)|(?:^|\n)\**Action:\**\s*(?=```|[{\[]|[\w.-]{1,200}\()"
+    r"|\[TOOL_REQUEST\])",
     re.IGNORECASE,
 )
 _NAMESPACE = re.compile(
@@ -92,7 +98,7 @@ _BESIDE_ARGUMENTS = re.compile(
 
 def looks_like_calls(text: str, tools: Collection[str] = ()) -> bool:
     """Tell whether a reply in words means to call a tool: in a known form, or one of the tools beside arguments."""
-    plain = _without_thought(text)
+    plain = _without_thought(text) or text[:MAX_TEXT]
     return _MARK.search(plain) is not None or bool(calls_in_text(text)) or _names_with_arguments(plain, tools)
 
 
@@ -102,8 +108,11 @@ def _names_with_arguments(text: str, tools: Collection[str]) -> bool:
         for _ in range(MAX_CALLS):
             if at < 0:
                 break
-            if _BESIDE_ARGUMENTS.match(text, at + len(name)):
+            end = at + len(name)
+            if _BESIDE_ARGUMENTS.match(text, end) or text[at - 1 : end + 1] == f"<{name}>":
                 return True
+            if text.startswith("(", end) and text.rstrip("` \n").endswith(")"):
+                return True  # a call in the notation of programs ends the reply
             at = text.find(name, at + len(name))
     return False
 
@@ -174,9 +183,12 @@ def _after_mark(text: str, at: int) -> list[ReplyCall]:
     at = opened.end() if opened is not None else at
     value, _ = _decoded(text, at)
     if value is not None:
-        return list(_calls_of(value))
+        return list(_calls_of(value, marked=True))
     end = min((found for mark in ("</", "<|", "\n```") if (found := text.find(mark, at)) >= 0), default=len(text))
     part = text[at:end].strip()
+    if end < len(text) and part.startswith("{"):
+        value, _ = _decoded(part + "}", 0)  # the mark at its end shows that only a brace is missing
+        return list(_calls_of(value, marked=True))
     return python_calls(part) or list(_calls_of(python_value(part)))
 
 
@@ -187,23 +199,38 @@ def _decoded(text: str, at: int) -> tuple[Any, int]:
     try:
         return _DECODER.raw_decode(text, at)
     except (ValueError, RecursionError):
+        pass
+    try:
+        return loose_value(text, at + 1 if text.startswith("{{", at) else at)
+    except (ValueError, RecursionError):
         return None, at
 
 
-def _calls_of(value: Any) -> Iterator[ReplyCall]:
-    """One call, each of a list, or those of an object that has a list of them."""
+def _calls_of(value: Any, *, marked: bool = False) -> Iterator[ReplyCall]:
+    """One call, each of a list, or those of an object that has a list of them.
+
+    Behind a mark, arguments may stand beside the name or below it: `{"name": X, "path": Y}`, `{X: {"path": Y}}`.
+    """
     if isinstance(value, dict) and isinstance(value.get("tool_calls"), list):
         value = value["tool_calls"]
     for entry in value if isinstance(value, list) else [value]:
         if not isinstance(entry, dict):
             continue
-        inner = entry["function"] if isinstance(entry.get("function"), dict) else entry
+        inner = next((entry[key] for key in ("function", "function_call") if isinstance(entry.get(key), dict)), entry)
         name = next((inner[key] for key in _NAMES if isinstance(inner.get(key), str)), None)
         arguments = next((inner[key] for key in _ARGUMENTS if key in inner), None)
         if isinstance(arguments, str):
             arguments, _ = _decoded(arguments, 0)
+        if marked and not any(key in inner for key in _ARGUMENTS):
+            name, arguments = _beside_name(inner, name)
         if name and isinstance(arguments, dict):
             yield ReplyCall(tool=name, input=arguments)
+
+
+def _beside_name(value: dict[str, Any], name: str | None) -> tuple[str | None, Any]:
+    if name is not None:
+        return name, {key: inner for key, inner in value.items() if key not in (*_NAMES, *_ARGUMENTS, "id", "type")}
+    return next(iter(value.items())) if len(value) == 1 else (None, None)
 
 
 def _arguments_after(text: str, at: int) -> dict[str, Any] | None:

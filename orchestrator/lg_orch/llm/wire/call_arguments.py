@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import re
 from typing import Any
 
+from lg_orch.llm.wire.loose_json import BreaksOff, loose_value, strict_json
+
 MAX_DEPTH = 100
 """Levels of a call's arguments."""
-_FENCE = re.compile(r"\s*```(?:json)?\s*\n(.*?)\n?\s*```\s*", re.DOTALL)
+_FENCE = re.compile(r"```(?:json)?\s*\n(?P<inner>.*)```", re.DOTALL)
+_TAG = re.compile(r"<(?P<name>\w{1,20})>(?P<inner>.*)</(?P=name)>", re.DOTALL)
+_AFTER = re.compile(r"\}{1,3}|(?:</\w{1,20}>|<\|\w{1,40}\|>|```|\s)+")
+"""What may follow an object: a brace too many, or a mark that a server should have taken off."""
+_BLANK = " \t\r\n\u00a0\u200b\ufeff"
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -16,15 +21,13 @@ def arguments_object(text: str) -> dict[str, Any]:
     """Return a call's arguments. Raises `ValueError` where they are no JSON object, saying what they are.
 
     What certainly means one is taken: nothing or null for no arguments, JSON in a JSON string, an object alone in a
-    list, JSON in a Markdown fence.
+    list, JSON in a Markdown fence or a tag, JSON as `loose_json` reads it, the same object twice.
     """
-    if not text.strip():
+    text = text.strip(_BLANK)
+    if not text:
         return {}
-    fenced = _FENCE.fullmatch(text)
     try:
-        value = json.loads(fenced[1] if fenced is not None else text)
-        if isinstance(value, str):
-            value = _inner(value)
+        value = _value(text)
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
     if isinstance(value, list) and len(value) == 1:
@@ -64,9 +67,38 @@ def whole_characters(text: str) -> str:
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
+def _value(text: str) -> Any:
+    try:
+        value = strict_json(text)
+    except ValueError:
+        wrapped = _FENCE.fullmatch(text) or _TAG.fullmatch(text)
+        return _loose(wrapped["inner"].strip(_BLANK) if wrapped is not None else text)
+    return _inner(value) if isinstance(value, str) else value
+
+
+def _loose(text: str) -> Any:
+    """The only object of a text that is not quite JSON."""
+    if text.startswith("{{") and text.endswith("}}"):
+        text = text[1:-1]  # as in a template
+    try:
+        value, end = loose_value(text)
+    except BreaksOff as error:
+        raise ValueError(f"they break off: {error}") from error
+    rest = text[end:].strip(_BLANK)
+    if not rest or _AFTER.fullmatch(rest):
+        return value
+    try:
+        again, end_again = loose_value(rest)
+    except ValueError as error:
+        raise ValueError(f"there is more after the object: {rest[:80]!r}") from error
+    if rest[end_again:].strip(_BLANK) or (value and value != again):
+        raise ValueError("they are more than one object: make one call for each")
+    return again
+
+
 def _inner(text: str) -> Any:
     try:
-        value = json.loads(text) if text.strip() else None
+        value = strict_json(text) if text.strip() else None
     except ValueError:
         return text
     return text if isinstance(value, str) else value
