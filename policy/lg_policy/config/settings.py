@@ -159,6 +159,8 @@ class CodeSettings(Section):
     """Files in the index. Further files are not found."""
     index_max_mb: PositiveInt = 2_048
     """Megabytes of the index on the disk. When it is full, no file is added."""
+    watch_max_directories: Annotated[int, Field(ge=0)] = 30_000
+    """Directories that are watched for changes (Linux). In larger trees, or with 0, each call looks at all files."""
     parse_max_bytes: PositiveInt = 1_000_000
     """Bytes of the largest file that is parsed. Larger ones are read line by line."""
     file_max_bytes: PositiveInt = 16_000_000

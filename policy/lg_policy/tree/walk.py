@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from operator import attrgetter
@@ -27,7 +27,9 @@ _IGNORE_FILES = (".gitignore", ".ignore")
 _NEVER_SOURCE = frozenset({".git", "node_modules", "__pycache__"})
 # A directory with one of these was filled by a tool: a virtual environment (PEP 405), a cache (CACHEDIR.TAG).
 _MADE_BY_TOOLS = frozenset({"pyvenv.cfg", "CACHEDIR.TAG"})
-_TELLING = frozenset(_IGNORE_FILES) | _NEVER_SOURCE | _MADE_BY_TOOLS
+TELLING_FILES = frozenset(_IGNORE_FILES) | _MADE_BY_TOOLS
+"""Files that decide what else in their directory, or below it, a walk shows."""
+_TELLING = TELLING_FILES | _NEVER_SOURCE
 _NAME = attrgetter("name")
 _LOOK_EVERY = 4_096  # entries of a directory between two looks at whether the caller still waits
 _DIR_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -64,6 +66,10 @@ class WalkPlan:
     include_ignored: bool = False
     after: tuple[str, ...] | None = None
     """Path (in parts) of the entry after which to continue; `None` starts at the beginning."""
+    chosen: bool = True
+    """Whether the caller asked for the start by its name. If not, it is left out like any other directory."""
+    entered: Callable[[int, str], None] | None = None
+    """Called with the descriptor and the path of each directory before its names are read."""
 
 
 @dataclass(kw_only=True)
@@ -90,6 +96,7 @@ class Walk:
         self._plan = plan
         self.result = WalkResult()
         self._ignores: list[tuple[IgnoreFile | None, IgnoreFile | None]] = []
+        self._left_out = False
 
     def hold_ignores(self, directory: Opened) -> None:
         """Let the ignore files of a directory above the start count too. Call it from the root downwards."""
@@ -101,15 +108,19 @@ class Walk:
         above = [f"{'/'.join(parts[:n])}/" for n in range(1, len(parts) + 1)]
         return bool(ignored(self._strongest(), above, self._plan.job.check_time))
 
-    def forget_ignores(self) -> None:
-        """Drop the held ignore files: the caller asked for an ignored directory by name."""
+    def start_is_ignored(self) -> None:
+        """Drop the held ignore files where the caller asked for an ignored directory by name; else show nothing."""
         self._ignores.clear()
+        self._left_out = not self._plan.chosen
 
     def __iter__(self) -> Iterator[Folder]:
-        yield from self._visit(self._start.fd, self._start.rel, 0)
+        if not self._left_out:
+            yield from self._visit(self._start.fd, self._start.rel, 0)
 
     def _visit(self, fd: int, path: str, depth: int) -> Iterator[Folder]:
         position, begin = self._position(path)
+        if self._plan.entered is not None:
+            self._plan.entered(fd, path)
         folder, has_ignores = self._scan(fd, path, position, begin)
         self.result.directories += 1
         try:
@@ -164,7 +175,8 @@ class Walk:
             if not telling.isdisjoint(_IGNORE_FILES):
                 self._ignores.append(_read_ignores(fd, folder, telling))
                 has_ignores = True
-            if folder != self._start.rel and not telling.isdisjoint(_MADE_BY_TOOLS):
+            is_asked_for = self._plan.chosen and folder == self._start.rel
+            if not is_asked_for and folder and not telling.isdisjoint(_MADE_BY_TOOLS):
                 entries = []
             elif not telling.isdisjoint(_NEVER_SOURCE):
                 entries = [entry for entry in entries if entry.name not in _NEVER_SOURCE]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
@@ -276,6 +276,8 @@ class WalkArgs:
     recursive: bool = True
     include_ignored: bool = False
     after: str | None = None
+    chosen: bool = True
+    entered: Callable[[int, str], None] | None = None
 
 
 @contextmanager
@@ -285,7 +287,7 @@ def walking(located: Located, args: WalkArgs, settings: FsSettings, job: Job) ->
     Raises as `Root.open_dir`, and `PolicyDenied` if the directory may not be read.
     """
     place = located.place
-    with _opened(located) as start:
+    with _opened(located, follow=args.chosen) as start:
         for rel in {located.rel, start.rel}:
             refuse_unreadable(place.rules, rel, is_dir=True)
         after = args.after
@@ -298,6 +300,8 @@ def walking(located: Located, args: WalkArgs, settings: FsSettings, job: Job) ->
                 recursive=args.recursive,
                 include_ignored=args.include_ignored,
                 after=None if after is None else tuple(after.split("/")),
+                chosen=args.chosen,
+                entered=args.entered,
             ),
         )
         if start.rel and not args.include_ignored:
@@ -305,9 +309,9 @@ def walking(located: Located, args: WalkArgs, settings: FsSettings, job: Job) ->
         yield walk
 
 
-def _opened(located: Located) -> Opened:
+def _opened(located: Located, *, follow: bool) -> Opened:
     try:
-        return located.place.root.open_dir(located.rel)
+        return located.place.root.open_dir(located.rel, follow=follow)
     except (NotFound, InvalidArguments) as error:
         raise located.unopened(error) from error
 
@@ -319,4 +323,4 @@ def _hold_ignores_above(root: Root, rel: str, walk: Walk, job: Job) -> None:
         with root.open_dir("/".join(parts[:depth])) as directory:
             walk.hold_ignores(directory)
     if walk.would_ignore(rel):
-        walk.forget_ignores()
+        walk.start_is_ignored()

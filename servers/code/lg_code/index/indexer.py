@@ -17,6 +17,8 @@ from lg_code.index.coverage import Coverage
 from lg_code.index.database import Database
 from lg_code.index.passes import IndexPass, PassResult
 from lg_code.parsing.pool import Parsers
+from lg_code.watching.changes import Changes
+from lg_code.watching.tree_watch import TreeWatch
 from lg_policy.config.settings import CodeSettings
 from lg_policy.errors import LgError
 from lg_policy.jobs import Job, StoppedError
@@ -30,6 +32,9 @@ _QUICK_S = 1.0
 _PAUSE = 10
 """After a slower one, this many times its length pass before the next."""
 _FEW = 50
+_LOOK_AGAIN_S = 60.0
+"""Seconds after which a call looks at the whole tree all the same; more where that takes more than a hundredth."""
+_LOOK_AGAIN = 100
 _AGAIN_S = 2
 """A call waits no longer for a pass that an earlier call waited for in vain."""
 _POLL_S = 0.05
@@ -45,6 +50,7 @@ class Indexer:
         self._parsers = parsers
         self._settings = settings
         self._most_bytes = settings.index_max_mb << 20
+        self._watch = TreeWatch(workspace.places, settings.watch_max_directories)
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
         self._job = Job(_PASS_S)
@@ -52,6 +58,9 @@ class Indexer:
         self._wanted = 0
         self._missed = -1
         self._ended_at = 0.0
+        self._looked_at = 0.0
+        self._identity: tuple[int, int] | None = None
+        self._counts: tuple[int, int, list[str]] | None = None
         self._took = 0.0
         self._result = PassResult()
         self._running: IndexPass | None = None
@@ -62,9 +71,12 @@ class Indexer:
         wait_s = self._settings.index_wait_s if wait_s is None else wait_s
         end = time.monotonic() + min(wait_s, (job.deadline.remaining() or wait_s) * 0.7)
         with self._changed:
+            if self._is_current():
+                return self._coverage(seconds_old=0.0)
             age = time.monotonic() - self._ended_at
             there = self._database.identity() is not None and not self._database.damaged
-            if there and self._done and self._result.complete and self._took > _QUICK_S and age < self._took * _PAUSE:
+            slow = self._took > _QUICK_S and age < self._took * _PAUSE and self._watch.needs_everything()
+            if there and self._done and self._result.complete and slow:
                 return self._coverage(seconds_old=age)
             if self._begun > self._done and self._begun == self._missed:
                 end = min(end, time.monotonic() + _AGAIN_S)
@@ -88,11 +100,10 @@ class Indexer:
         if not whole:
             stopped = "the index is still being made; call again later for the rest"
             pending = running.pending() if running is not None else 0
-        with self._database.read() as db:
-            count = db.execute("SELECT count(*) FROM files").fetchone()[0]
-            broken = "FROM files WHERE problem <> '' AND reader = 'lines'"
-            by_lines = db.execute(f"SELECT count(*) {broken}").fetchone()[0]
-            named = [row[0] for row in db.execute(f"SELECT path {broken} ORDER BY path LIMIT 5")]
+        if self._counts is None or not whole:
+            with self._database.read() as db:
+                self._counts = _counts(db)
+        count, by_lines, named = self._counts
         return Coverage(
             files=count,
             pending=pending,
@@ -118,31 +129,55 @@ class Indexer:
                     return
                 self._begun += 1
                 number = self._begun
-            began = time.thread_time()
+            began, looked_at = time.thread_time(), time.monotonic()
             result = PassResult(complete=False, stopped="the index cannot be brought up to date: see the server's log")
             ended = False
             try:
-                result = self._pass()
+                changes = self._watch.take()
+                result = self._pass(changes)
                 ended = True
             finally:
                 # A fault of the program ends this thread. The calls that wait are told, and the next starts another.
                 with self._changed:
+                    if not changes.everything:
+                        result.hidden = self._result.hidden
                     self._result, self._done, self._running = result, number, None
                     self._ended_at = time.monotonic()
-                    if result.changed < _FEW:  # how long it takes to find that nothing changed
-                        self._took = time.thread_time() - began
+                    self._counts = None
+                    if not result.complete:
+                        self._watch.lost()
+                    if changes.everything:
+                        self._looked_at = looked_at
+                        if result.changed < _FEW:  # how long it takes to find that nothing changed
+                            self._took = time.thread_time() - began
                     if not ended:
                         self._thread = None
                     self._changed.notify_all()
 
-    def _pass(self) -> PassResult:
+    def _is_current(self) -> bool:
+        """Return whether the index holds the tree as it is now. What happens to the tree meanwhile is told."""
+        if self._begun > self._done or not self._result.complete or self._closed or self._database.damaged:
+            return False
+        there = self._identity is not None and self._database.identity() == self._identity
+        if not there or time.monotonic() - self._looked_at > max(_LOOK_AGAIN_S, self._took * _LOOK_AGAIN):
+            self._watch.lost()
+            return False
+        return self._watch.is_quiet()
+
+    def _pass(self, changes: Changes) -> PassResult:
         self._job = Job(_PASS_S)
         try:
             make_private(self._database.path.parent)  # again, if somebody removed it
             with hold(self._database.path.with_suffix(".lock"), self._job.check_time):
                 self._renew()
-                self._running = IndexPass(self._workspace, self._database, self._parsers, self._settings, self._job)
-                return self._running.run()
+                if self._identity is None or self._database.identity() != self._identity:
+                    changes.everything = True
+                self._running = IndexPass(
+                    self._workspace, self._database, self._parsers, self._watch, self._settings, self._job
+                )
+                result = self._running.run(changes)
+                self._identity = self._database.identity()
+                return result
         except StoppedError:
             return PassResult(complete=False, stopped="the server is ending")
         except LgError as error:
@@ -178,6 +213,15 @@ class Indexer:
             self._changed.notify_all()
         if self._thread is not None:
             self._thread.join(10)
+        self._watch.close()
+
+
+def _counts(db: sqlite3.Connection) -> tuple[int, int, list[str]]:
+    """Return how many files there are, how many of those with a grammar were read without it, and some of these."""
+    count = int(db.execute("SELECT count(*) FROM files").fetchone()[0])
+    broken = "FROM files WHERE problem <> '' AND reader = 'lines'"
+    by_lines = int(db.execute(f"SELECT count(*) {broken}").fetchone()[0])
+    return count, by_lines, [row[0] for row in db.execute(f"SELECT path {broken} ORDER BY path LIMIT 5")]
 
 
 def hold(path: Path, check: Callable[[], None]) -> contextlib.ExitStack:
