@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from lg_orch.agent.budgets import Budgets
 from lg_orch.agent.channels import GraphState
+from lg_orch.agent.checks.baseline_beside import calls_beside
 from lg_orch.agent.graph import build_graph
 from lg_orch.agent.interfaces import ActingBackend
 from lg_orch.agent.services import Services
@@ -83,7 +84,7 @@ async def world(
     journal = Journal(run.journal)
     bus = EventBus(journal, Masker(b"k" * 32), listeners)
     spending = Spending(settings.budgets, settings.models.prices)
-    async with gateway.connected() as connection:
+    async with gateway.connected() as connection, calls_beside() as beside:
         tools = GatewayTools(
             connection.tools, connection.send, bus=bus, run_id=run.run_id, approver=approver, pauses=(0.0, 0.0)
         )
@@ -100,6 +101,7 @@ async def world(
             bus=bus,
             budgets=Budgets(settings.budgets),
             spending=spending,
+            beside=beside,
         )
         if isinstance(backend, AsksModels):
             backend.attach(ports_of(services, spending))

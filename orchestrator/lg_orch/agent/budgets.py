@@ -74,8 +74,8 @@ class Budgets:
         baseline = 2 * max(self.limits.max_tool_calls_per_loop, self.limits.max_checks)
         # Checks that passed are run once more where a change edits what checks it.
         again = max(self.limits.max_tool_calls_per_loop, self.limits.max_checks)
-        # One more visit where the backend could not be asked and the run breaks off.
-        return FIXED_VISITS + baseline + again + self.limits.max_loops * per_loop + 2
+        # One more visit where the backend could not be asked and the run breaks off, one that waits for the baseline.
+        return FIXED_VISITS + baseline + again + self.limits.max_loops * per_loop + 3
 
 
 def executor_room(spent: Spent, checks: int) -> int:

@@ -1,8 +1,9 @@
 """Read this first: every node and every edge of a run.
 
-`ingest → policy_gate → context_builder → router → planner → executor`; before a change the planner goes to the verifier
-first, which runs the checks as they stand, and so does the executor with those of packages that the first change
-touches and nobody foresaw. The executor visits itself once per call, then continues to the verifier, or
+`ingest → policy_gate → context_builder → router → planner → executor`; before a repair the planner goes to the verifier
+first, which runs the checks as they stand. Before other changes they run beside the first requests, and the executor
+goes to the verifier before the first call that may change something; so it does with the checks of packages that the
+first change touches and nobody foresaw. The executor visits itself once per call, then continues to the verifier, or
 back to the planner when the loop's calls are used up or the plan does not fit; the verifier visits itself once per
 check, then ends in the reporter, or goes back to the planner when a change did not pass. A refusal goes straight to
 the reporter. Which way is decided from the state alone, below.
@@ -77,15 +78,15 @@ def build_graph(
 
 
 def after_planner(state: RunState) -> str:
-    """Choose what follows a plan: the baseline before the first change, else the work."""
+    """Choose what follows a plan: the baseline of a repair, else the work, beside which a baseline may run."""
     if state.guards.refused is not None:
         return "reporter"
-    return "verifier" if state.baseline_checks else "executor"
+    return "verifier" if state.baseline_checks and state.baseline_now else "executor"
 
 
 def after_executor(state: RunState) -> str:
     """Choose what follows: another call, the checks, the baseline, another plan, or a new loop."""
-    if state.baseline_checks:
+    if state.baseline_checks and state.baseline_now:
         return "verifier"
     if state.replan:
         return "planner"

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from lg_orch.agent.budgets import Budgets
+    from lg_orch.agent.checks.baseline_beside import CallsBeside
     from lg_orch.agent.interfaces import Backend, ModelSpending
     from lg_orch.contracts.envelopes import ToolEnvelope
     from lg_orch.contracts.plans import PlannedCall
@@ -80,6 +81,8 @@ class Services:
     """SHA-256 of the `AGENTS.md` that the user accepted."""
     plan_only: bool = False
     """Whether the user wants to see a plan before anything is done, however small the request is."""
+    beside: CallsBeside | None = None
+    """Makes calls in the background; without it the baseline runs before the first request."""
     earlier_calls: int = 0
     """Calls that earlier runs of the conversation made; the numbers of results go on from there."""
 

@@ -141,6 +141,8 @@ class RunState(Strict):
     """Decided checks of the verifier."""
     baseline_checks: tuple[QueuedCall, ...] = ()
     """The same checks, to be run before anything is changed."""
+    baseline_now: bool = False
+    """Whether they must end before anything else is done; otherwise they may go on beside what only reads."""
     tool_results: Annotated[References, operator.add] = Field(default_factory=list)
     """References (`reference`): how each call ended, and the digest of the whole."""
     patches: Annotated[list[dict[str, Any]], operator.add] = Field(default_factory=list)

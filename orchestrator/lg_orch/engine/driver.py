@@ -30,6 +30,7 @@ from lg_policy.quick_imports import quick_imports
 from lg_policy.version import __version__
 
 if TYPE_CHECKING:
+    from lg_orch.agent.checks.baseline_beside import CallsBeside
     from lg_orch.agent.services import Services
     from lg_orch.contracts.state import Status
     from lg_orch.human.inquiry import Inquiry
@@ -146,6 +147,7 @@ class Driver:
         )
 
     async def _graph(self, connection: Connection) -> Final:
+        from lg_orch.agent.checks.baseline_beside import calls_beside
         from lg_orch.agent.graph import build_graph
         from lg_orch.engine.stepping import Stepper
         from lg_orch.human.inquiry import Inquiry
@@ -158,8 +160,8 @@ class Driver:
             kept=job.prior.kept, if_lost=job.if_lost,
             texts=QuestionTexts(job.run.questions),
         )  # fmt: skip
-        async with open_saver(job.store_url, job.run.checkpoints, job.fence) as saver:
-            self.services = self._services(connection, inquiry)
+        async with open_saver(job.store_url, job.run.checkpoints, job.fence) as saver, calls_beside() as beside:
+            self.services = self._services(connection, inquiry, beside)
             graph = build_graph(saver)
             mermaid = graph.get_graph().draw_mermaid()
             job.bus.emit("thought", "graph", "note", {"mermaid": mermaid, "graph_version": graph_version(mermaid)})
@@ -187,7 +189,7 @@ class Driver:
     def _remember(self, state: RunState) -> None:
         self.last = state
 
-    def _services(self, connection: Connection, inquiry: Inquiry) -> Services:
+    def _services(self, connection: Connection, inquiry: Inquiry, beside: CallsBeside) -> Services:
         from lg_orch.agent.budgets import Budgets
         from lg_orch.agent.run_control import RunControl
         from lg_orch.agent.services import Services
@@ -227,6 +229,7 @@ class Driver:
             model_hint=model_hint(),
             answers_itself=isinstance(job.flags, YesToBuiltin),
             accepted_guide=job.accepted_guide,
+            beside=beside,
             earlier_calls=earlier.calls,
             plan_only=job.plan_only,
             control=RunControl(

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import pytest
 
+from lg_orch.agent.checks.check_results import gone_silent, judge
 from lg_orch.agent.checks.checking_files import asked_for, changed_files, kind_of
 from lg_orch.agent.checks.judgement import judged
 from lg_orch.agent.checks.runner_reports import read_counts
-from lg_orch.agent.nodes.verifier import gone_silent, judge
 from lg_orch.contracts.envelopes import Artifacts, Problem, ToolEnvelope
 from lg_orch.contracts.plans import PlannedCall
 from lg_orch.contracts.state import QueuedCall

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import anyio
 
 from lg_orch.agent.budgets import executor_room, patch_bytes
+from lg_orch.agent.checks.baseline_beside import begin_beside, joined, may_change, take_ended
 from lg_orch.agent.checks.planned_checks import baselines, changes, renewed
 from lg_orch.agent.finished_calls import finish
 from lg_orch.agent.human_decisions import STOPPED, called_instead, denied, is_result, refused_before
@@ -45,6 +46,21 @@ async def executor(state: RunState, services: Services) -> Update:
     """Make the next calls if there are some and the loop has room for them; else decide the calls that follow."""
     services.control.check_stop()
     services.check_wall()
+    if not state.baseline_checks:
+        return await _work(state, services)
+    if state.queue and may_change(state, services, state.queue[0]):
+        return {"baseline_now": True}
+    begin_beside(state, services)
+    before = await take_ended(state, services)
+    state = state.model_copy(update={name: value for name, value in before.items() if name != "tool_results"})
+    update = joined(before, await _work(state, services))
+    if not (update.get("queue", state.queue) or update.get("replan") or update.get("unasked")):
+        # It ends without a change: how the checks end does not differ from how they ended.
+        update["baseline_checks"] = ()
+    return update
+
+
+async def _work(state: RunState, services: Services) -> Update:
     if not state.queue:
         return {"unasked": False} | await _follow_up(state, services)
     room = executor_room(state.budgets, len(state.checks))
@@ -99,7 +115,8 @@ async def _look_first(state: RunState, services: Services) -> Update:
         update: Update = {"queue": (queued.model_copy(update=known), *rest), "budgets": spent}
         checks = renewed(state, services, touched)
         if not any(has_effect(services, result) for result in services.whole_results(state)):
-            update |= {"checks": checks, "baseline_checks": baselines(state, services, checks)}
+            missing = baselines(state, services, checks)
+            update |= {"checks": checks, "baseline_checks": missing, "baseline_now": True}
         if error is not None and error.code == "approval_required" and UNJUDGED not in state.guards.notes:
             update["guards"] = state.guards.model_copy(update={"notes": (*state.guards.notes, UNJUDGED)})
         return update

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from lg_orch.agent.checks.baseline_beside import may_go_beside
 from lg_orch.agent.checks.check_commands import missing_checks, named_checks
 from lg_orch.agent.checks.planned_checks import baselines, changes, check_calls, planned_checks
 from lg_orch.agent.interfaces import ActingBackend, Work
@@ -75,6 +76,7 @@ def _begin(
         update["reflections"] = [reflection]
     if state.plan is None and isinstance(services.backend, ActingBackend) and changes(state):
         update["baseline_checks"] = baselines(state, services, kept)
+        update["baseline_now"] = services.beside is None or not may_go_beside(state)
     if len(kept) < len(checks):
         why = "the plan names more checks than a loop has calls (budgets.max_tool_calls_per_loop)"
         update["guards"] = stopped(state, why, len(checks) - len(kept))

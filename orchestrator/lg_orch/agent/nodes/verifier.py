@@ -7,13 +7,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lg_orch.agent.checks.judgement import judged
+from lg_orch.agent.checks.baseline_beside import baseline_update, taken
+from lg_orch.agent.checks.check_results import gone_silent, judge
 from lg_orch.agent.checks.new_failures import lost_tests, only_old_failures
 from lg_orch.agent.checks.planned_checks import BASELINE_ID, changes
 from lg_orch.agent.checks.ran_tests import fewer_tests
 from lg_orch.agent.checks.repeated_checks import failed_to_repeat, original_of, repeats
-from lg_orch.agent.checks.report_options import shown_words
-from lg_orch.agent.checks.runner_reports import read_counts, report_text
 from lg_orch.agent.human_decisions import STOPPED, called_instead, is_result
 from lg_orch.agent.interfaces import ActingBackend
 from lg_orch.agent.loop_detection import circle
@@ -22,15 +21,11 @@ from lg_orch.agent.nodes.planner import stopped, work_of
 from lg_orch.agent.services import think
 from lg_orch.contracts.errors import ModelGone, OutOfBudget, ThinkingFailed
 from lg_orch.contracts.reports import Check, VerifierReport
-from lg_orch.tools.go_json import go_text
-from lg_orch.tools.junit import split_report
 
 if TYPE_CHECKING:
     from lg_orch.agent.services import Services
     from lg_orch.contracts.envelopes import ToolEnvelope
     from lg_orch.contracts.state import QueuedCall, RunState, Update
-
-SUMMARY_CHARS = 300
 
 
 async def verifier(state: RunState, services: Services) -> Update:
@@ -116,18 +111,14 @@ def counts_as_ok(state: RunState, check: Check) -> bool:
 
 async def _baseline(state: RunState, services: Services) -> Update:
     """One check before anything is changed. It asks no human: without an answer there is no baseline."""
-    queued, *rest = state.baseline_checks
-    envelope, spent = await perform(
+    queued = state.baseline_checks[0]
+    begun = await taken(services, queued)
+    if begun is not None:
+        return await baseline_update(state, services, queued, begun)
+    envelope, _spent = await perform(
         state, services, queued, step="verifier", in_loop=False, may_ask=services.answers_itself
     )
-    update: Update = {"baseline_checks": tuple(rest), "budgets": spent, "tool_results": [envelope]}
-    if envelope.artifacts.error is not None:
-        return update
-    check = await think(judge, queued, services.results.whole(envelope))
-    before = state.baseline.checks if state.baseline else ()
-    report = VerifierReport(ok=all(known.ok for known in (*before, check)), checks=(*before, check))
-    services.bus.emit("verify", check.name, "baseline", check.model_dump(mode="json"))
-    return update | {"baseline": report}
+    return await baseline_update(state, services, queued, envelope)
 
 
 def _judged(state: RunState, services: Services, queued: QueuedCall, envelope: ToolEnvelope) -> Check:
@@ -157,21 +148,6 @@ def _before(state: RunState, services: Services, envelope: ToolEnvelope) -> Tool
     return same[-1] if same and same[-1].artifacts.error is None else None
 
 
-def gone_silent(check: Check, before: ToolEnvelope | None) -> Check:
-    """A check whose runner reported tests before the change and reports none now has lost them, whatever its status.
-
-    Code that ends the process with 0 while it is loaded does that.
-    """
-    if before is None or check.tests_passed is not None or read_counts(report_text(before)) is None:
-        return check
-    if not lost_tests(before):
-        return check
-    reason = "no test is reported, and before the change there were some"
-    return check.model_copy(
-        update={"ok": False, "verdict": "could_not_run", "no_tests": True, "lost_tests": True, "reason": reason}
-    )
-
-
 async def _conclude(state: RunState, services: Services, report: VerifierReport, last: ToolEnvelope) -> Update:
     """After the last check: stop a run that goes in circles; let a model look at a change whose checks passed."""
     if not report.ok:
@@ -199,33 +175,3 @@ async def _conclude(state: RunState, services: Services, report: VerifierReport,
         "review": review.model_dump(mode="json"),
     })  # fmt: skip
     return {"review": review}
-
-
-def judge(queued: QueuedCall, envelope: ToolEnvelope) -> Check:
-    """Return what one check proved, for the report."""
-    arguments = queued.call.input
-    words = shown_words({"cmd": queued.call.tool} | arguments)
-    words += ["in", str(arguments["cwd"])] if arguments.get("cwd") else []
-    found = judged(envelope, arguments)
-    return Check(
-        name=" ".join(words)[:200],
-        ok=found.verdict == "passed",
-        no_tests=found.cause == "no_tests",
-        tool=queued.call.tool,
-        exit_code=envelope.exit_code,
-        summary=_summary(envelope),
-        verdict=found.verdict,
-        unavailable=found.cause == "unavailable",
-        reason=found.reason,
-        failures=found.failures,
-        next_step=found.next_step,
-        tests_passed=found.counts.passed if found.counts is not None else None,
-    )
-
-
-def _summary(envelope: ToolEnvelope) -> str:
-    for text in (go_text(envelope.stdout), split_report(envelope.stderr)[0]):
-        lines = [line.strip() for line in text.splitlines() if line.strip()]
-        if lines:
-            return lines[-1][:SUMMARY_CHARS]
-    return "no output"

@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from lg_orch.llm.conversation.notes import Note
 
 BASELINE_ID, CHECK_ID, AGAIN_ID = "base.", "check.", "again."
+_RAN = {
+    CHECK_ID: "The program ran the checks:",
+    BASELINE_ID: "The program ran the checks as they were before any change. These failed:",
+}
 MAX_ARGUMENTS = 120
 """Characters of a call's arguments in its digest."""
 _MEASURE = "some words " * 1_000
@@ -83,6 +87,16 @@ class Rendered:
         self.window = _Window(sizes=[])
         self._taken = 0
 
+    def _left_out(self, result: ToolEnvelope) -> bool:
+        """Whether the conversation does not show a result: of checks before a change only those that failed.
+
+        Those that ran before the first request are told with the task.
+        """
+        identity = result.artifacts.call_id
+        if identity.startswith(BASELINE_ID):
+            return not self.turns or result.exit_code in (None, 0)
+        return identity.startswith(AGAIN_ID)
+
     def take_in(
         self, results: Sequence[ToolEnvelope], count: Callable[..., int], room: int, limit: int = MAX_RESULT_CHARS
     ) -> int:
@@ -92,7 +106,7 @@ class Rendered:
         """
         unit = count(_MEASURE)
         for number, result in enumerate(results[self._taken :], start=self.before + self._taken + 1):
-            if result.artifacts.call_id.startswith((BASELINE_ID, AGAIN_ID)):
+            if self._left_out(result):
                 continue
             item = NumberedResult(number=number, result=result)
             if self.turns and _turn(self.turns[-1][0]) == _turn(item):
@@ -138,7 +152,7 @@ def conversation(
         reached = members[-1].number
         key = (str(limit), *(item.id for item in members))
         if key not in known.messages:
-            made = _checks(members, limit) if _turn(members[0]) == CHECK_ID else _calls(members, limit)
+            made = _checks(members, limit) if _turn(members[0]) in _RAN else _calls(members, limit)
             known.messages[key] = list(made)
         messages += known.messages[key]
     messages += [HumanMessage(text) for number, text in notes if number > reached]
@@ -168,7 +182,8 @@ def transcript(results: Sequence[ToolEnvelope], count: Callable[..., int], room:
 def _turn(item: NumberedResult) -> str:
     """The calls of one turn share what stands before the last dot of their ids."""
     identity = item.result.artifacts.call_id
-    return CHECK_ID if identity.startswith(CHECK_ID) else identity.rpartition(".")[0]
+    by_us = next((kind for kind in _RAN if identity.startswith(kind)), None)
+    return by_us or identity.rpartition(".")[0]
 
 
 def _size(turn: Sequence[NumberedResult], count: Callable[..., int], limit: int = MAX_RESULT_CHARS) -> int:
@@ -216,7 +231,7 @@ def _checks(members: Sequence[NumberedResult], limit: int) -> Iterator[BaseMessa
         f"{json.dumps(item.result.artifacts.input, ensure_ascii=False)}\n{marked(_text(item, limit))}"
         for item in members
     ]
-    yield HumanMessage("The program ran the checks:\n" + "\n".join(parts))
+    yield HumanMessage("\n".join((_RAN[_turn(members[0])], *parts)))
 
 
 def _text(item: NumberedResult, limit: int) -> str:
