@@ -147,6 +147,23 @@ def test_runs_are_counted_once_also_when_they_went_on_after_a_wait(database: Dat
     assert asked <= set(re.findall(r"^lg_[a-z_]+", text, re.MULTILINE)), "alerts ask only for what is there"
 
 
+def test_a_run_that_is_resumed_after_its_end_counts_once_and_its_tokens_all(database: Database) -> None:
+    leases = LeaseTable(database, lease_s=1_000, max_attempts=2)
+    run_id = leases.runs.create(new_run(), max_queued=9)[0].run_id
+    for state, tokens in (("failed", 100), ("done", 250)):
+        claimed = leases.claim("w", run_id)
+        assert claimed is not None
+        usage = {"tokens": tokens, "wall_s": 42.0}
+        leases.report(claimed[0], state, {"status": state, "usage": usage})  # type: ignore[arg-type]  # one of the phases
+        if state == "failed":
+            leases.runs.say(run_id, "resume", {}, "ann")
+    lines = metrics_text(run_families(database))[1].decode().splitlines()
+    assert 'lg_runs_finished_total{outcome="failed"} 1' in lines
+    assert not [line for line in lines if line.startswith('lg_runs_finished_total{outcome="done"}')]
+    assert "lg_runs_duration_seconds_count 1" in lines
+    assert 'lg_runs_tokens_total{model="default"} 250' in lines
+
+
 def test_a_schedule_is_added_over_the_api_and_its_run_begins_and_is_removed_in_time(tmp_path: Path) -> None:
     root = tmp_path / "repo"
     root.mkdir()

@@ -12,6 +12,7 @@ from lg_orch.human.approvals import DECISIONS
 from lg_orch.human.inquiry import open_questions
 from lg_orch.human.question_texts import QuestionTexts
 from lg_orch.service.api.bodies import QuestionView, RunDetail, RunView
+from lg_orch.service.records.run_counts import COUNTED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -69,7 +70,7 @@ def view_of(row: RunRow) -> dict[str, Any]:
         run_id=row.run_id, state=row.state, request=row.request, repository=row.repository, root=row.root,
         created_by=row.created_by, created=_time(row.created), updated=_time(row.updated), priority=row.priority,
         epoch=row.epoch, worker=row.owner, stopping=bool(row.stop), model=row.options.get("model"),
-        report=dict(row.report) if row.report is not None else None, undo=dict(row.undo) if row.undo else None,
+        report=_report(row), undo=dict(row.undo) if row.undo else None,
         forked_from=row.forked_from,
     ).model_dump(mode="json")  # fmt: skip
 
@@ -103,6 +104,13 @@ def question_view(question: Question, events: Sequence[Event]) -> QuestionView:
         arguments=dict(question.arguments) or inputs.get(question.call_id, {}), form=dict(question.form),
         decisions=tuple(NAMES.get(decision, decision) for decision in DECISIONS[question.kind]),
     )  # fmt: skip
+
+
+def _report(row: RunRow) -> dict[str, Any] | None:
+    """The last report, without what is kept for the metrics."""
+    if row.report is None:
+        return None
+    return {name: value for name, value in row.report.items() if name != COUNTED}
 
 
 def _time(seconds: float) -> str:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from lg_orch.contracts.errors import RunLost
 from lg_orch.service.records.rows import ENDED
-from lg_orch.service.records.run_counts import count_report
+from lg_orch.service.records.run_counts import COUNTED, count_report
 from lg_orch.service.records.run_table import ANY_RUN, NEXT_RUN, RunTable
 from lg_orch.service.records.schema import ONE_CLAIM_AT_A_TIME
 
@@ -108,15 +108,15 @@ class LeaseTable:
             said = tx.execute("SELECT count(*) FROM lg_run_said WHERE run_id = ?", (lease.run_id,))[0][0]
             after: RunPhase = "cancelled" if stop == "cancel" and state not in ENDED - {"interrupted"} else state
             again = (bool(said) and after in ("interrupted", "waiting")) or (stop == "soon" and after == "interrupted")
+            ended = after if not again and after in ENDED else None
+            known = json.loads(row[1]) if row[1] is not None else None
+            model = str(json.loads(row[2]).get("model") or "default")
+            kept = dict(report) | {COUNTED: count_report(tx, ended, known, report, model)}
             tx.execute(
                 "UPDATE lg_runs SET state = ?, work = ?, owner = NULL, lease_until = 0, attempts = 0, stop = '', "
                 "report = ?, updated = ? WHERE run_id = ?",
-                ("queued" if again else after, "drive" if again else None, json.dumps(dict(report)), tx.now(),
-                 lease.run_id),
-            )  # fmt: skip
-            ended = after if not again and after in ENDED else None
-            known = json.loads(row[1]) if row[1] is not None else None
-            count_report(tx, ended, known, report, str(json.loads(row[2]).get("model") or "default"))
+                ("queued" if again else after, "drive" if again else None, json.dumps(kept), tx.now(), lease.run_id),
+            )
             if not again:
                 tx.execute("DELETE FROM lg_run_said WHERE run_id = ?", (lease.run_id,))
         return "queued" if again else after

@@ -18,22 +18,31 @@ _ADD = (
 )
 
 
+COUNTED = "counted"
+"""In a kept report: whether the end of its run was counted. A run that is resumed after its end ends again."""
+
+
 def count_report(
     tx: Transaction, outcome: str | None, before: Mapping[str, Any] | None, report: Mapping[str, Any], model: str
-) -> None:
-    """Count what a report adds to the one before it. `outcome` is none for a run that goes on."""
+) -> bool:
+    """Count what a report adds to the one before it; returns whether the run's end is counted now.
+
+    `outcome` is none for a run that goes on. A run counts once, with how it first ended.
+    """
+    counted = (before or {}).get(COUNTED) is True
     used, known = report.get("usage") or {}, (before or {}).get("usage") or {}
     added = {
         (name, model): max(0.0, float(used.get(name) or 0) - float(known.get(name) or 0))
         for name in ("tokens", "cost_usd")
     }
-    if outcome is not None:
+    if outcome is not None and not counted:
         seconds = float(used.get("wall_s") or 0)
         place = sum(bound < seconds for bound in BOUNDS_S)
         added |= {("finished", outcome): 1.0, ("bucket", f"{place:02}"): 1.0, ("seconds", ""): seconds}
     for (name, label), value in sorted(added.items()):  # in one order: two reports cannot wait for each other
         if value:
             tx.execute(_ADD, (name, label, value))
+    return counted or outcome is not None
 
 
 def run_families(database: Database) -> list[Family]:
@@ -59,7 +68,7 @@ def run_families(database: Database) -> list[Family]:
             "lg_runs_oldest_seconds", "Seconds since the state of the oldest such run changed.",
             [({"state": name}, states.get(name, (0, 0.0))[1]) for name in ("queued", "waiting")], unit="seconds",
         ),
-        counter("lg_runs_finished", "Runs that ended, by outcome.", by("finished", "outcome")),
+        counter("lg_runs_finished", "Runs that ended, by how they first ended.", by("finished", "outcome")),
         counter("lg_runs_tokens", "Tokens of model traffic, by the model that was asked for.", by("tokens", "model")),
         counter("lg_runs_cost_usd", "US dollars of model traffic.", by("cost_usd", "model")),
         histogram(
