@@ -69,7 +69,7 @@ class Budgets:
     def recursion_limit(self) -> int:
         """Return the most graph steps that a run within its budgets can take; one more is a fault."""
         # Each call may be put back twice: to be made alone or as a human changed it, and once its files were looked at.
-        per_loop = 4 + 4 * self.limits.max_tool_calls_per_loop
+        per_loop = 6 + 4 * self.limits.max_tool_calls_per_loop
         # Once with the first plan, and once before the first change, for the packages that it touches.
         baseline = 2 * max(self.limits.max_tool_calls_per_loop, self.limits.max_checks)
         # Checks that passed are run once more where a change edits what checks it.

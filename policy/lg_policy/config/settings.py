@@ -39,6 +39,9 @@ class BudgetSettings(Section):
     """Most checks after a change. They come from the project's own files; those of the root run first."""
     max_check_packages: PositiveInt = 4
     """Most packages below the root whose checks run after a change. Those with the most changed files come first."""
+    near_tests_above_s: float = Field(default=10, ge=0)
+    """After a change, pytest runs the tests that failed and those of the changed files first, and all others only if
+    these pass. This is done where all tests take longer than so many seconds."""
     max_patch_bytes: PositiveInt = 200_000
     """Bytes of one patch."""
     tool_timeout_s: PositiveFloat = 600

@@ -85,9 +85,8 @@ async def test_a_change_in_a_package_is_checked_there_and_at_the_root_before_it_
 async def test_a_package_that_the_request_names_is_checked_first_and_again_only_if_it_is_changed(
     tmp_path: Path,
 ) -> None:
-    state, made, model = await work(tmp_path, *change("api"), request=f"{REQUEST}, as packages/web/code.py does")
+    state, made, _ = await work(tmp_path, *change("api"), request=f"{REQUEST}, as packages/web/code.py does")
     assert ran(made, "baseline") == ["make test", f"{UNITTEST}web", f"{UNITTEST}api"]
-    assert f"{UNITTEST}web: passed" in str(model.requests[0]["messages"])
     assert list(results(state)) == ["make test", f"{UNITTEST}api"]
 
 

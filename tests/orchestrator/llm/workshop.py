@@ -6,6 +6,7 @@ What stands in for the gateway has no policy and asks nobody: what approvals do 
 from __future__ import annotations
 
 import json
+import os
 import sys
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -62,6 +63,8 @@ class Workshop(FakeGateway):
     state: Path
     extra: Mapping[str, bool] = field(default_factory=dict)
     """Further tools and whether they only read."""
+    commands: tuple[str, ...] = ("make", "python")
+    """Commands that `exec` says can be run."""
 
     @asynccontextmanager
     async def connected(self) -> AsyncIterator[Connection]:
@@ -93,8 +96,8 @@ class Workshop(FakeGateway):
                 assert isinstance(answer, t.CallToolResult)
                 return answer
             if params.name == "exec__list_commands":
-                listed = [{"name": name, "description": name, "available": True} for name in ("make", "python")]
-                return text_result("make, python", {"commands": listed})
+                listed = [{"name": name, "description": name, "available": True} for name in self.commands]
+                return text_result(", ".join(self.commands), {"commands": listed})
             if params.name == "exec__exec" and arguments.get("cmd") == "keep":
                 return await _keep(self.root, self.state, arguments)
             if params.name == "exec__exec":
@@ -126,11 +129,13 @@ def _tool(name: str, reads: bool, meta: Mapping[str, Any]) -> t.Tool:
 
 
 async def _run(root: Path, arguments: dict[str, Any]) -> t.CallToolResult:
-    """`make test` runs check.py; `python` with any arguments; both for real, in the directory that is asked for."""
+    """`make test` runs check.py; `python` and `pytest` with any arguments; all for real, where it is asked for."""
     words = ["check.py"] if arguments.get("cmd") == "make" else [str(word) for word in arguments.get("args", ())]
+    start = ["-m", "pytest", "-p", "no:cacheprovider"] if arguments.get("cmd") == "pytest" else ["-S"]
     done = await anyio.run_process(
-        [sys.executable, "-S", "-B", *words], cwd=root / arguments.get("cwd", ""), check=False
-    )
+        [sys.executable, "-B", *start, *words], cwd=root / arguments.get("cwd", ""), check=False,
+        env={**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
+    )  # fmt: skip
     out, err = done.stdout.decode(), done.stderr.decode()
     structured = {"ok": True, "exit_code": done.returncode, "stdout": out, "stderr": err}
     return text_result(f"exit code {done.returncode}\n{out}{err}", structured)
@@ -186,12 +191,13 @@ async def shop(
     extra: Mapping[str, bool] | None = None,
     listeners: tuple[Listener, ...] = (),
     guide: str | None = None,
+    commands: tuple[str, ...] = Workshop.commands,
 ) -> AsyncIterator[Shop]:
     root = place / "repo"
     for name, content in (FILES | dict(files or {})).items():
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text(content)
-    tools = Workshop(root=root, state=place / "fs-state", extra=extra or {})
+    tools = Workshop(root=root, state=place / "fs-state", extra=extra or {}, commands=commands)
     backend = choose_backend(settings.models, {"OPENAI_API_KEY": ""}, cache_dir=place / "cache").backend
     async with world(place / "state", backend, gateway=tools, settings=settings, listeners=listeners) as made:
         made.services = replace(made.services, accepted_guide=guide)
@@ -215,11 +221,12 @@ async def run(
     request: str = "fix the failing test",
     budgets: Mapping[str, Any] | None = None,
     files: Mapping[str, str] | None = None,
+    commands: tuple[str, ...] = Workshop.commands,
     **options: Any,
 ) -> Ran:
     """Make a project, run it with a scripted model to its end, and look."""
     with ScriptedModel(script) as model:
-        async with shop(place, settings_for(model, budgets, **options), files=files) as made:
+        async with shop(place, settings_for(model, budgets, **options), files=files, commands=commands) as made:
             state = await made.go(request)
     assert state.final is not None
     return Ran(state=state, final=state.final, made=made, model=model)

@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 
 NO_CHANGE = "this run answers a question, so it changes no files"
 ASK_FOR_CHANGE = "describe the change in your answer; the user can ask for it in a run of its own"
+BY_THE_PROGRAM = ("base.", "check.", "again.", "near.")
+"""How the ids of checks begin."""
 AT_ONCE = 8
 """Reading calls of one visit."""
 
@@ -234,7 +236,7 @@ async def _follow_up(state: RunState, services: Services) -> Update:
 
 async def _turn(state: RunState, services: Services, backend: ActingBackend) -> Update:
     work = work_of(state, services)
-    own = [result for result in work.results if not result.artifacts.call_id.startswith(("base.", "check.", "again."))]
+    own = [result for result in work.results if not result.artifacts.call_id.startswith(BY_THE_PROGRAM)]
     reason = await think(circle, own)
     if reason is not None:
         return {"queue": (), "guards": stopped(state, reason, 0)}

@@ -5,10 +5,11 @@ A check passes by the exit status of our own call and the runner's own report; w
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lg_orch.agent.checks.baseline_beside import baseline_update, taken
 from lg_orch.agent.checks.check_results import gone_silent, judge
+from lg_orch.agent.checks.near_checks import NEAR_ID, near_check
 from lg_orch.agent.checks.new_failures import lost_tests, only_old_failures
 from lg_orch.agent.checks.planned_checks import BASELINE_ID, changes
 from lg_orch.agent.checks.ran_tests import fewer_tests
@@ -23,6 +24,8 @@ from lg_orch.contracts.errors import ModelGone, OutOfBudget, ThinkingFailed
 from lg_orch.contracts.reports import Check, VerifierReport
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from lg_orch.agent.services import Services
     from lg_orch.contracts.envelopes import ToolEnvelope
     from lg_orch.contracts.state import QueuedCall, RunState, Update
@@ -37,6 +40,16 @@ async def verifier(state: RunState, services: Services) -> Update:
         return await _baseline(state, services)
     if not state.checks:
         return await _repeat(state, services) if state.repeats else {}
+    if state.checks[0].call.id.startswith(NEAR_ID):
+        return await _nearest(state, services)
+    near = await near_check(state, services)
+    if near is not None:
+        # A report without checks: from here on the verifier is at work.
+        return {"checks": (near, *state.checks), "verification": VerifierReport(ok=False, checks=())}
+    return await _next_check(state, services)
+
+
+async def _next_check(state: RunState, services: Services) -> Update:
     stop = None
     if state.budgets.room == 0:
         # Changes may have called for checks that nobody foresaw: they cost a loop.
@@ -64,6 +77,28 @@ async def verifier(state: RunState, services: Services) -> Update:
         update |= await _conclude(state, services, report, envelope)
         update["repeats"] = _to_repeat(state, services, update)
     return update
+
+
+async def _nearest(state: RunState, services: Services) -> Update:
+    """Run the tests nearest to the change. Only that some fail is a verdict; it asks no human."""
+    queued, *rest = state.checks
+    envelope, spent = await perform(
+        state, services, queued, step="verifier", in_loop=False, may_ask=services.answers_itself
+    )
+    update: Update = {"checks": tuple(rest), "budgets": spent, "tool_results": [envelope]}
+    if envelope.artifacts.error is not None:
+        return update
+    check = await think(judge, queued, services.results.whole(envelope))
+    before = _before(state, services, rest[0].call.input)
+    check = check.model_copy(update={
+        "failed_before": only_old_failures(before, services.results.whole(envelope)), "no_baseline": before is None,
+    })  # fmt: skip
+    if check.verdict != "failed" or counts_as_ok(state, check):
+        return update
+    services.bus.emit("verify", check.name, "end", check.model_dump(mode="json"))
+    report = VerifierReport(ok=False, checks=(check,))
+    update |= {"verification": report, "checks": ()}
+    return update | await _conclude(state, services, report, envelope)
 
 
 def _to_repeat(state: RunState, services: Services, update: Update) -> tuple[QueuedCall, ...]:
@@ -128,7 +163,7 @@ def _judged(state: RunState, services: Services, queued: QueuedCall, envelope: T
 def _told_apart(state: RunState, services: Services, check: Check, envelope: ToolEnvelope) -> Check:
     if not isinstance(services.backend, ActingBackend) or not changes(state):
         return check
-    before = _before(state, services, envelope)
+    before = _before(state, services, envelope.artifacts.input)
     fewer = fewer_tests(before, services.results.whole(envelope), envelope.artifacts.input)
     check = check.model_copy(update={"fewer_tests": fewer})
     if check.ok:
@@ -139,12 +174,10 @@ def _told_apart(state: RunState, services: Services, check: Check, envelope: Too
     return check.model_copy(update={"failed_before": old, "no_baseline": before is None})
 
 
-def _before(state: RunState, services: Services, envelope: ToolEnvelope) -> ToolEnvelope | None:
+def _before(state: RunState, services: Services, arguments: Mapping[str, Any]) -> ToolEnvelope | None:
     """The result of the same check before the change."""
     baseline = (result for result in state.tool_results if result.artifacts.call_id.startswith(BASELINE_ID))
-    same = [
-        result for result in map(services.results.whole, baseline) if result.artifacts.input == envelope.artifacts.input
-    ]
+    same = [result for result in map(services.results.whole, baseline) if result.artifacts.input == arguments]
     return same[-1] if same and same[-1].artifacts.error is None else None
 
 

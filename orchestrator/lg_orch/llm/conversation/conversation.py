@@ -23,10 +23,11 @@ if TYPE_CHECKING:
     from lg_orch.contracts.envelopes import ToolEnvelope
     from lg_orch.llm.conversation.notes import Note
 
-BASELINE_ID, CHECK_ID, AGAIN_ID = "base.", "check.", "again."
+BASELINE_ID, CHECK_ID, AGAIN_ID, NEAR_ID = "base.", "check.", "again.", "near."
 _RAN = {
     CHECK_ID: "The program ran the checks:",
     BASELINE_ID: "The program ran the checks as they were before any change. These failed:",
+    NEAR_ID: "The program ran the tests nearest to the change; all others follow once these pass:",
 }
 MAX_ARGUMENTS = 120
 """Characters of a call's arguments in its digest."""
@@ -90,9 +91,11 @@ class Rendered:
     def _left_out(self, result: ToolEnvelope) -> bool:
         """Whether the conversation does not show a result: of checks before a change only those that failed.
 
-        Those that ran before the first request are told with the task.
+        Those that ran before the first request are told with the task. So it is with tests that only ran first.
         """
         identity = result.artifacts.call_id
+        if identity.startswith(NEAR_ID):
+            return result.exit_code in (None, 0)
         if identity.startswith(BASELINE_ID):
             return not self.turns or result.exit_code in (None, 0)
         return identity.startswith(AGAIN_ID)
