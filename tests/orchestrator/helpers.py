@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lg_orch.agent.budgets import Budgets
+from lg_orch.agent.calls_beside import calls_beside
 from lg_orch.agent.channels import GraphState
-from lg_orch.agent.checks.baseline_beside import calls_beside
 from lg_orch.agent.graph import build_graph
 from lg_orch.agent.interfaces import ActingBackend
 from lg_orch.agent.services import Services

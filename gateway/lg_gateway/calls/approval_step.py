@@ -223,6 +223,7 @@ class ApprovalStep:
         elif call.asking == "none" and call.progress is None:
             # Its client would give the call up meanwhile, without a word. Its repeat finds the question.
             hold = 0
+        hold = 0 if context.metadata.only_asks else hold
         current: Approval | None = approval
         with anyio.move_on_after(hold):
             current = await self._answered(approval, context.call.progress)

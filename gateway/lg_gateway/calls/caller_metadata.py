@@ -13,7 +13,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from lg_policy.errors import InvalidArguments
-from lg_policy.wire.call_metadata import ASKS_NOBODY, IDEMPOTENCY_KEY, RUN, SHOWS_WHOLE, idempotency_key, run_fields
+from lg_policy.wire.call_metadata import (
+    ASKS_NOBODY,
+    IDEMPOTENCY_KEY,
+    ONLY_ASKS,
+    RUN,
+    SHOWS_WHOLE,
+    idempotency_key,
+    run_fields,
+)
 
 OURS_IN_BAGGAGE = ("lg-run", "lg-epoch", "lg-step", "idempotency-key")
 _TRACE_ID = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
@@ -35,6 +43,8 @@ class CallMetadata:
     """Whether the caller shows a question of any length whole."""
     asks_nobody: bool = False
     """Whether a call that needs a human is refused without keeping a question."""
+    only_asks: bool = False
+    """Whether the caller wants the question about the call, and not the call."""
 
 
 def read_metadata(meta: Mapping[str, Any]) -> CallMetadata:
@@ -51,6 +61,7 @@ def read_metadata(meta: Mapping[str, Any]) -> CallMetadata:
         trace_id=_trace_id(meta.get("traceparent")),
         shows_whole=meta.get(SHOWS_WHOLE) is True,
         asks_nobody=meta.get(ASKS_NOBODY) is True,
+        only_asks=meta.get(ONLY_ASKS) is True,
     )
 
 

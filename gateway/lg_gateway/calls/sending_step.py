@@ -117,7 +117,12 @@ class SendingStep:
         await self._store.write(lambda tx: self._book.close(tx, pending))
 
     def question(self, context: CallContext) -> t.InputRequiredResult | None:
-        """Return the questions that the caller must answer before the call can continue; `None` if there are none."""
+        """Return the questions that the caller must answer before the call can continue; `None` if there are none.
+
+        Raises `Conflict` for a call that was to be asked about and not made.
+        """
+        if context.metadata.only_asks:
+            raise Conflict("this call needs no answer", hint="nothing was done; it can be made")
         pending = context.pending
         if pending is None or (round_of(context.call.request_state) is not None and self._answers(context)):
             return None

@@ -44,18 +44,23 @@ async def look(services: Services, queued: QueuedCall) -> ToolEnvelope:
     return envelope
 
 
+def changed_blindly(state: RunState, services: Services, looked: ToolEnvelope) -> list[str]:
+    """Return what a patch would change that the run has not seen, by its dry run."""
+    if not looked.ok:
+        return []
+    results = []
+    for result in services.whole_results(state):
+        info = services.tools.named(result.tool)
+        results.append((info.original if info is not None and info.builtin else "", result))
+    return ReadCoverage.of(results).blind(looked)
+
+
 def sent_back(state: RunState, services: Services, queued: QueuedCall, looked: ToolEnvelope) -> ToolEnvelope | None:
     """Return the answer to a patch that would change a file blindly; `None` for one that may be made.
 
     One whose dry run failed may be: the call itself says why it fails, and that failure belongs in the ledger.
     """
-    if not looked.ok:
-        return None
-    results = []
-    for result in services.whole_results(state):
-        info = services.tools.named(result.tool)
-        results.append((info.original if info is not None and info.builtin else "", result))
-    blind = ReadCoverage.of(results).blind(looked)
+    blind = changed_blindly(state, services, looked)
     if not blind:
         return None
     note_answered_here(services, queued)

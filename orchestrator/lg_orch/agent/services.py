@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from lg_orch.agent.budgets import Budgets
-    from lg_orch.agent.checks.baseline_beside import CallsBeside
+    from lg_orch.agent.calls_beside import CallsBeside
     from lg_orch.agent.interfaces import Backend, ModelSpending
     from lg_orch.contracts.envelopes import ToolEnvelope
     from lg_orch.contracts.plans import PlannedCall
@@ -52,6 +52,14 @@ class Tools(Protocol):
 
     async def call(self, queued: QueuedCall, *, step: str, timeout_s: float, may_ask: bool = True) -> ToolEnvelope:
         """Make one call. Failures come back in the envelope; cancellation, interrupts and `GatewayGone` are raised."""
+        ...
+
+    def asks_ahead(self, tool: str) -> bool:
+        """Tell whether the questions about calls of this tool may be put before the calls are made."""
+        ...
+
+    async def ask_together(self, calls: Sequence[QueuedCall], *, step: str, timeout_s: float) -> None:
+        """Put the questions about several calls together, and make none of the calls. Interrupts are raised."""
         ...
 
 

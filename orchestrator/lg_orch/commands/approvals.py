@@ -32,7 +32,7 @@ def command(args: argparse.Namespace) -> int:
 
 
 def _waiting(found: FoundRun) -> Iterator[dict[str, Any]]:
-    from lg_orch.human.inquiry import how_to_answer, open_questions
+    from lg_orch.human.inquiry import how_to_answer, of_same_turn, open_questions
     from lg_orch.human.question_texts import QuestionTexts
     from lg_orch.recording.journal import read_journal
     from lg_orch.runs.run_directory import is_driven
@@ -61,7 +61,7 @@ def _waiting(found: FoundRun) -> Iterator[dict[str, Any]]:
             "answer": (
                 "It is asked on the terminal that drives the run."
                 if is_driven(found.run)
-                else how_to_answer(found.run.run_id, question)
+                else how_to_answer(found.run.run_id, question, len(of_same_turn(question, questions)))
             ),
         }
 

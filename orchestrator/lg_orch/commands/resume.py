@@ -46,14 +46,14 @@ def command(args: argparse.Namespace) -> int:
     if finished(events):
         status = build_trace(run.run_id, events).status
         raise Conflict(f"run {run.run_id} has ended ({status}); there is nothing to resume", hint=fork_hint(run.run_id))
-    verdict = _verdict(args, events)
+    verdicts = _verdicts(args, events)
     setup = prepare(args)
     require_root(run.run_id, found.record, setup.root)
     refuse_unraised(run.run_id, events, setup.loaded.settings.budgets)
     request = str(begin.get("request", ""))
     if not (args.json or args.quiet):
         print(f"lg-orch: resuming {run.run_id}: {one_line(request, 80)}", file=sys.stderr, flush=True)
-    past = Past(run=run, verdict=verdict, if_lost=_if_lost(args), say=args.say, plan=_steps(args.plan))
+    past = Past(run=run, verdicts=verdicts, if_lost=_if_lost(args), say=args.say, plan=_steps(args.plan))
     return drive(args, setup, request, begun, past)
 
 
@@ -98,33 +98,39 @@ def adopt(args: argparse.Namespace, options: dict[str, Any]) -> None:
     args.trace = args.trace or bool(options.get("trace"))
 
 
-def _verdict(args: argparse.Namespace, events: Sequence[Event]) -> tuple[Question, HumanAnswer] | None:
-    """The answer that the flags give, to the question that is open. Raises `ConfigError` when they do not fit."""
-    from lg_orch.human.inquiry import fits, open_questions
+def _verdicts(args: argparse.Namespace, events: Sequence[Event]) -> tuple[tuple[Question, HumanAnswer], ...]:
+    """The answers that the flags give to the open question, or to those of one turn. Raises `UsageError`."""
+    from lg_orch.human.inquiry import fits, of_same_turn, open_questions
 
     said = _said(args)
     questions = open_questions(events)
     if said is None:
-        return None
+        return ()
     if not questions:
         if said.by == "resume --say":
-            return None
+            return ()
         raise UsageError(
             f"the run waits for no answer, so {said.by.partition(' ')[2]} has nothing to answer",
             hint="run the same command without it to continue the run",
         )
     question = questions[-1]
     if question.kind == "question" and said.decision == "answer":
-        return question, _checked(question, said)
+        return ((question, _checked(question, said)),)
     if not fits(question, said):
         if said.by == "resume --say":
-            return None
+            return ()
         wanted = "--done, --not-done or --stop" if question.kind == "outcome" else "--approve, --deny or --edit FILE"
         wanted = {"elsewhere": "--deny, or nothing to look again", "question": "--answer JSON or --deny"}.get(
             question.kind, wanted
         )
         raise UsageError(f"{said.by.partition(' ')[2]} does not answer what the run asks", hint=f"use {wanted}")
-    return question, said
+    together = of_same_turn(question, questions)
+    if said.decision == "edit" and len(together) > 1:
+        raise UsageError(
+            f"the run asks about {len(together)} calls at once, and --edit changes one",
+            hint="answer on a terminal, where each can be answered by itself, or deny them with --say TEXT",
+        )
+    return tuple((asked, said) for asked in together)
 
 
 def _checked(question: Question, said: HumanAnswer) -> HumanAnswer:

@@ -43,8 +43,8 @@ class Past:
     """An earlier part of the run that is going on now."""
 
     run: RunDir
-    verdict: tuple[Question, HumanAnswer] | None = None
-    """The answer that is given now, and to what."""
+    verdicts: tuple[tuple[Question, HumanAnswer], ...] = ()
+    """The answers that are given now, and to what."""
     if_lost: HumanAnswer | None = None
     """What is said besides, should the outcome of the call that asked have been lost meanwhile."""
     say: str | None = None
@@ -229,8 +229,8 @@ def _spans(endpoint: str | None) -> Spans | None:
 
 def _keepable(masker: Masker, past: Past | None) -> None:
     """Raise `ConfigError` for an answer that the journal would keep masked: it could not be given again."""
-    given = past.verdict[1] if past is not None and past.verdict is not None else None
-    if given is not None and given.arguments is not None and masker.mask_json(given.arguments) != given.arguments:
+    given = [answer.arguments for _, answer in past.verdicts if answer.arguments is not None] if past else []
+    if any(masker.mask_json(arguments) != arguments for arguments in given):
         raise ConfigError(
             "the answer seems to contain a secret, and a run's journal does not store secrets",
             hint="decline with --deny and set the secret in the server's own configuration",
@@ -243,16 +243,15 @@ def _said_now(bus: EventBus, past: Past) -> Iterator[Event]:
 
     if past.say is not None:
         yield bus.emit("thought", "user", "note", {"text": past.say, "guidance": True})
-    if past.verdict is not None:
-        question, verdict = past.verdict
+    for question, verdict in past.verdicts:
         yield record(bus, question.tool, question.key, verdict)
 
 
 def _if_lost(past: Past | None) -> tuple[str, HumanAnswer] | None:
     """The call that the answer given now is about, and what is said of it besides."""
-    if past is None or past.verdict is None or past.if_lost is None:
+    if past is None or not past.verdicts or past.if_lost is None:
         return None
-    return past.verdict[0].call_id, past.if_lost
+    return past.verdicts[0][0].call_id, past.if_lost
 
 
 def traced(args: argparse.Namespace, setup: CommandSetup) -> bool:

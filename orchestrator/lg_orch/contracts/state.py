@@ -35,6 +35,8 @@ class QueuedCall(Strict):
     key: str
     alone: bool = False
     """It asked a human while others were made beside it; the next visit makes it by itself."""
+    asked: bool = False
+    """Its question was put together with those of the other calls of its turn."""
     looked: bool = False
     """A dry run has shown which files it changes, and that none of them is changed blindly; the next visit makes it."""
     touches: tuple[str, ...] | None = None

@@ -30,7 +30,7 @@ from lg_policy.quick_imports import quick_imports
 from lg_policy.version import __version__
 
 if TYPE_CHECKING:
-    from lg_orch.agent.checks.baseline_beside import CallsBeside
+    from lg_orch.agent.calls_beside import CallsBeside
     from lg_orch.agent.services import Services
     from lg_orch.contracts.state import Status
     from lg_orch.human.inquiry import Inquiry
@@ -147,7 +147,7 @@ class Driver:
         )
 
     async def _graph(self, connection: Connection) -> Final:
-        from lg_orch.agent.checks.baseline_beside import calls_beside
+        from lg_orch.agent.calls_beside import calls_beside
         from lg_orch.agent.graph import build_graph
         from lg_orch.engine.stepping import Stepper
         from lg_orch.human.inquiry import Inquiry

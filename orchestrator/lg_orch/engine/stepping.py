@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from lg_orch.contracts.state import Final, RunState, checked_update
 from lg_orch.engine.plan_view import plan_shown, with_steps
 from lg_orch.engine.stop_reports import changed_so_far, ended
-from lg_orch.human.inquiry import how_to_answer, question_of
+from lg_orch.human.inquiry import how_to_answer, of_same_turn, question_of
 from lg_orch.recording.journal import read_journal
 from lg_policy.errors import Conflict
 
@@ -66,7 +66,7 @@ class Stepper:
                     remember(RunState.model_validate(snapshot.values))
                     run = self._job.run
                     changed = changed_so_far(run.run_id, read_journal(run.journal))
-                    return waiting(run.run_id, _questions(snapshot), changed)
+                    return waiting(run.run_id, [each for group in _questions(snapshot) for each in group], changed)
                 # The answers are the inquiry's to give, by key; this only wakes the graph.
                 entry = Command(resume={asked.id: True for asked in snapshot.interrupts})
             await self._step(entry, remember)
@@ -124,7 +124,7 @@ class Stepper:
         begun = time.monotonic()
         self._services.control.asking = True
         try:
-            answered = [await self._inquiry.settle(question) for question in _questions(snapshot)]
+            answered = [await self._inquiry.settle_together(questions) for questions in _questions(snapshot)]
         finally:
             self._services.control.asking = False
             self._services.control.waited_s += time.monotonic() - begun
@@ -134,13 +134,18 @@ class Stepper:
 def waiting(run_id: str, questions: list[Question], changed: str = "") -> Final:
     """Return the report of a run that waits for a human; `changed` says what it changed until then."""
     parts = ["The run waits for a human.", *([changed] if changed else [])]
-    parts += [f"{question.message}\n\n{how_to_answer(run_id, question)}" for question in questions]
+    for question in questions:
+        together = of_same_turn(question, questions)
+        answer = how_to_answer(run_id, question, len(together)) if question == together[-1] else ""
+        parts.append(f"{question.message}\n\n{answer}".rstrip())
     return Final(status="waiting", exit_status=3, text="\n\n".join(parts))
 
 
-def _questions(snapshot: StateSnapshot) -> list[Question]:
+def _questions(snapshot: StateSnapshot) -> list[list[Question]]:
+    """The questions of each interrupt: one, or those of a turn together."""
     inputs = _inputs(snapshot.values)
-    return [question_of(asked.value, inputs.get(asked.value["call_id"])) for asked in snapshot.interrupts]
+    payloads = [asked.value if isinstance(asked.value, list) else [asked.value] for asked in snapshot.interrupts]
+    return [[question_of(payload, inputs.get(payload["call_id"])) for payload in group] for group in payloads]
 
 
 def _inputs(values: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:

@@ -55,6 +55,18 @@ async def answers(
     return Answers(responses=responses, verdict=approval) if responses else None
 
 
+def approval_questions(queued: QueuedCall, asked: InputRequiredResult, *, builtin: bool) -> list[Question]:
+    """Return the gateway's own questions whether a call may be made."""
+    from mcp.types import ElicitRequest
+
+    rules = _rules(asked)
+    return [
+        _question(queued, key, request, rules, builtin=builtin)
+        for key, request in (asked.input_requests or {}).items()
+        if key.startswith(APPROVAL_KEY) and isinstance(request, ElicitRequest)
+    ]
+
+
 def _question(
     queued: QueuedCall, key: str, request: ElicitRequest, rules: dict[str, str], *, builtin: bool
 ) -> Question:

@@ -12,10 +12,10 @@ the user; the user is told where they wait.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 Kind = Literal["approval", "elsewhere", "outcome", "question"]
 Decision = Literal["once", "run", "deny", "edit", "again", "done", "not_done", "stop", "answer"]
@@ -50,6 +50,8 @@ class Question:
     """Agent guides, such as `AGENTS.md`, that the call changes or may change: `--yes` does not answer for them."""
     always: Mapping[str, str] = field(default_factory=dict)
     """With `approval`: rules that a person may keep the answer as, by kind, each with the text that is written."""
+    turn: str = ""
+    """The same for questions about calls of one turn that were put together."""
     lost_before: bool = False
     """With `outcome`: the call was lost before it was made again now. Not kept, it is about this moment."""
 
@@ -72,6 +74,24 @@ class Approver(Protocol):
 
     async def ask(self, question: Question) -> HumanAnswer | None:
         """Return the answer, or `None` when no one is there to give one."""
+        ...
+
+
+@runtime_checkable
+class AsksTogether(Protocol):
+    """An approver that takes several questions at once."""
+
+    async def ask_together(self, questions: Sequence[Question]) -> None:
+        """Have all of them answered; each answer is found by its question afterwards."""
+        ...
+
+
+@runtime_checkable
+class AnswersTogether(Protocol):
+    """A person who is shown several questions at once."""
+
+    async def answer_together(self, questions: Sequence[Question]) -> list[HumanAnswer] | None:
+        """Return an answer to each, or `None` when no one is there to give one."""
         ...
 
 

@@ -12,11 +12,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from lg_orch.contracts.text import code_span
-from lg_orch.human.approvals import DECISIONS, Approver, HumanAnswer, Nobody, Question
+from lg_orch.human.approvals import DECISIONS, AnswersTogether, Approver, HumanAnswer, Nobody, Question
 from lg_orch.human.kept_answers import KeptAnswers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from lg_orch.contracts.events import Event
     from lg_orch.human.question_texts import QuestionTexts
@@ -74,6 +74,28 @@ class Inquiry:
             verdict = self._take(question.key)
         return verdict
 
+    async def ask_together(self, questions: Sequence[Question]) -> None:
+        """Return once each has an answer, else interrupt the graph with all that are open. Raises `GraphInterrupt`.
+
+        Each call finds its answer by its key when it is made.
+        """
+        from langgraph.types import interrupt
+
+        asked: list[Question] = []
+        for question in questions:
+            if question.key in self._given:
+                continue
+            self._bus.emit("approval", question.tool, "begin", _described(question))
+            self._keep_whole(question)
+            self._kept.asked(question)
+            verdict = self._known(question) or await self._flags.ask(question)
+            if verdict is not None:
+                self._keep(question, verdict)
+            else:
+                asked.append(question)
+        while open_now := [question for question in asked if question.key not in self._given]:
+            interrupt([_described(question) for question in open_now])
+
     def _keep_whole(self, question: Question) -> None:
         """Keep apart what the journal holds with something hidden in it."""
         shown = (question.message, json.dumps(dict(question.arguments)))
@@ -92,6 +114,16 @@ class Inquiry:
             return False
         self._keep(question, verdict)
         return True
+
+    async def settle_together(self, questions: Sequence[Question]) -> bool:
+        """Tell whether all of several interrupted questions have an answer now; a person is asked once for all."""
+        waiting = [question for question in questions if question.key not in self._given]
+        if len(waiting) > 1 and isinstance(self._person, AnswersTogether):
+            verdicts = await self._person.answer_together(waiting)
+            for question, verdict in zip(waiting, verdicts or (), strict=False):
+                self._keep(question, verdict)
+            return verdicts is not None
+        return all([await self.settle(question) for question in waiting])
 
     def _keep(self, question: Question, verdict: HumanAnswer) -> None:
         record(self._bus, question.tool, question.key, verdict)
@@ -174,14 +206,19 @@ def open_questions(events: Iterable[Event]) -> list[Question]:
     return list(found.values())
 
 
+def of_same_turn(question: Question, questions: Iterable[Question]) -> list[Question]:
+    """Return the question with the others of its turn, in their order."""
+    return [each for each in questions if each == question or (question.turn and each.turn == question.turn)]
+
+
 def question_of(payload: Mapping[str, Any], arguments: Mapping[str, Any] | None = None) -> Question:
     """Return the question that an interrupt or a journal line holds."""
     guides = tuple(map(str, payload.get("guides") or ()))
     return Question(**{**payload, "guides": guides, "arguments": arguments or {}})
 
 
-def how_to_answer(run_id: str, question: Question) -> str:
-    """Return the commands that answer it, in a sentence."""
+def how_to_answer(run_id: str, question: Question, together: int = 1) -> str:
+    """Return the commands that answer it, in a sentence; `together` calls of a turn are answered at once."""
     resume = f"lg-orch resume {run_id}"
     if question.kind == "outcome":
         return f"Answer with `{resume} --done`, `{resume} --not-done` or `{resume} --stop`."
@@ -197,6 +234,8 @@ def how_to_answer(run_id: str, question: Question) -> str:
     first = (
         f"This may change {guides}, which tells agents what to do, so `--yes` does not approve it. " if guides else ""
     )
+    if together > 1:
+        first += f"One answer counts for all {together} calls of the turn. "
     return first + (
         f"Answer with `{resume} --approve` or `{resume} --deny`; `{resume} --say TEXT` denies it and says what to do."
     )
@@ -212,6 +251,8 @@ def _described(question: Question) -> dict[str, Any]:
     described = {name: getattr(question, name) for name in names}
     if question.guides:
         described["guides"] = list(question.guides)
+    if question.turn:
+        described["turn"] = question.turn
     if question.always:
         described["always"] = dict(question.always)
     return described | ({"form": dict(question.form)} if question.form else {})

@@ -21,7 +21,7 @@ from lg_orch.human.forms import check, typed
 from lg_policy.errors import InvalidArguments
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Collection, Mapping
+    from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
     from contextlib import AbstractContextManager
     from pathlib import Path
 
@@ -38,6 +38,11 @@ NOTICE = "lg-orch: a question waits for you"
 REASON_PROMPT = "Denied. Reason (the run reads it; Enter for none): "
 _OUTCOME: Mapping[str, Decision] = {
     "d": "done", "done": "done", "n": "not_done", "not done": "not_done", "s": "stop", "stop": "stop", "": "stop",
+}  # fmt: skip
+TOGETHER_PROMPT = "All {count}: [o]nce, for this [r]un, answer [e]ach by itself, or [d]eny (Enter denies)? "
+_TOGETHER: Mapping[str, Literal["once", "run", "each", "deny"]] = {
+    "o": "once", "once": "once", "y": "once", "yes": "once", "r": "run", "run": "run", "e": "each", "each": "each",
+    "d": "deny", "deny": "deny", "n": "deny", "no": "deny", "": "deny",
 }  # fmt: skip
 
 
@@ -85,6 +90,25 @@ class Terminal:
             if question.kind == "question":
                 return await self._ask_form(question)
             return await self._ask_approval(question)
+
+    async def answer_together(self, questions: Sequence[Question]) -> list[HumanAnswer] | None:
+        """Show the questions about all calls of a turn, and read one answer for all, or one for each."""
+        with self._view.paused():
+            self._forget()
+            announce(self._target, self._notify)
+            for number, question in enumerate(questions, start=1):
+                message = visible(question.message)
+                shown = coloured(message) if shows_colour(self._target) else message
+                self._say(f"\nCall {number} of {len(questions)}:\n{shown}\n")
+            word = await self._choice(TOGETHER_PROMPT.format(count=len(questions)), _TOGETHER)
+            if word == "each":
+                return [await self._ask_each(number, question) for number, question in enumerate(questions, start=1)]
+            reason = await self._prompt(REASON_PROMPT) if word == "deny" else ""
+            return [HumanAnswer(decision=word, by="terminal", reason=reason) for _ in questions]
+
+    async def _ask_each(self, number: int, question: Question) -> HumanAnswer:
+        self._say(f"Call {number}: {question.tool}")
+        return await self._ask_approval(question)
 
     async def _ask_approval(self, question: Question) -> HumanAnswer:
         answers: dict[str, Decision | Literal["always"]] = {**APPROVAL_ANSWERS}

@@ -7,13 +7,14 @@ metadata and report progress, and a failure must come back as an envelope instea
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import anyio
 
 from lg_orch.contracts.envelopes import Artifacts, Problem, ToolEnvelope
-from lg_orch.human.answering import answers
-from lg_orch.human.approvals import Nobody, Question
+from lg_orch.human.answering import answers, approval_questions
+from lg_orch.human.approvals import AsksTogether, Nobody, Question
 from lg_orch.human.lost_calls import after_outcome, outcome_question
 from lg_orch.tools.connection import gone
 from lg_orch.tools.effects import effect_kind
@@ -21,7 +22,8 @@ from lg_orch.tools.refusals import checked_id, problem_of
 from lg_orch.tools.repeat_call import persist
 from lg_orch.tools.sending import NoAnswerError
 from lg_orch.tools.tool_info import ToolInfo
-from lg_policy.errors import Halted, TooManyQuestions
+from lg_policy.errors import Conflict, Halted, TooManyQuestions
+from lg_policy.wire.call_metadata import ASKS_NOBODY, IDEMPOTENCY_KEY, ONLY_ASKS, RUN, SHOWS_WHOLE
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -61,6 +63,8 @@ class GatewayTools:
         self._epoch = epoch
         self._approver = approver or Nobody()
         self._pauses = tuple(pauses)
+        self._need_none: set[str] = set()
+        """Tools a call of which turned out to need no answer: they are not asked about ahead any more."""
 
     def find(self, original: str) -> ToolInfo | None:
         """Return the tool of a built-in server (one that reports the root) with that unqualified name."""
@@ -85,6 +89,54 @@ class GatewayTools:
         })  # fmt: skip
         envelope = await self._answered(queued, step, begun + timeout_s, may_ask)
         return envelope.model_copy(update={"timing_ms": round((time.monotonic() - begun) * 1000)})
+
+    def asks_ahead(self, tool: str) -> bool:
+        """Tell whether the questions about calls of this tool may be put before the calls are made."""
+        info = self._by_name.get(tool)
+        known = info is not None and not info.read_only and info.effect == "approve" and tool not in self._need_none
+        return known and isinstance(self._approver, AsksTogether)
+
+    async def ask_together(self, calls: Sequence[QueuedCall], *, step: str, timeout_s: float) -> None:
+        """Put the questions about several calls of a turn together, and make none of the calls.
+
+        Returns where fewer than two have a question, else once all are answered. The answers are found when the calls
+        are made. Raises LangGraph's `GraphInterrupt`.
+        """
+        questions: list[Question] = []
+        spared = set[str]()
+        for queued in calls:
+            found = await self._question_ahead(queued, step, timeout_s)
+            if found is None:
+                spared.add(queued.call.tool)
+            questions += [replace(question, turn=f"turn.{calls[0].key}") for question in found or ()]
+        if not questions:
+            self._need_none |= spared
+        if len(questions) > 1 and isinstance(self._approver, AsksTogether):
+            await self._approver.ask_together(questions)
+
+    async def _question_ahead(self, queued: QueuedCall, step: str, timeout_s: float) -> list[Question] | None:
+        """The questions about a call; `None` for one that needs no answer."""
+        from mcp import MCPError
+        from mcp.types import CallToolResult
+
+        meta = self._meta(queued, step) | {ONLY_ASKS: True}
+        try:
+            result = await self._send(queued.call.tool, queued.call.input, meta, timeout_s, None)
+        except (NoAnswerError, MCPError, RuntimeError, OSError, anyio.ClosedResourceError, anyio.BrokenResourceError):
+            # The call itself will tell.
+            return []
+        if isinstance(result, CallToolResult):
+            code = problem_of(result.structured_content, "", {}, builtin=True).code
+            return None if code == Conflict.code else []
+        return approval_questions(queued, result, builtin=self._is_builtin(queued))
+
+    def _meta(self, queued: QueuedCall, step: str) -> dict[str, Any]:
+        return {
+            RUN: {"run_id": self._run_id, "epoch": self._epoch, "step": step},
+            IDEMPOTENCY_KEY: queued.key,
+            # A terminal shows a long patch whole, and so does what a run that waits prints.
+            SHOWS_WHOLE: True,
+        }
 
     async def _answered(self, queued: QueuedCall, step: str, deadline: float, may_ask: bool) -> ToolEnvelope:
         """Make the call; where it waits for somebody else's yes, or its outcome is lost, do as a human says.
@@ -163,14 +215,8 @@ class GatewayTools:
         async def progress(done: float, total: float | None, message: str | None) -> None:
             self._bus.progress(call.tool, {"call_id": call.id, "done": done, "total": total, "message": message or ""})
 
-        meta = {
-            "lg/run": {"run_id": self._run_id, "epoch": self._epoch, "step": step},
-            "lg/idempotency-key": queued.key,
-            # A terminal shows a long patch whole, and so does what a run that waits prints.
-            "lg/shows-whole": True,
-            # A question that nobody is asked would wait for its answer all the same, and only so many may.
-            "lg/asks-nobody": not may_ask,
-        }
+        # A question that nobody is asked would wait for its answer all the same, and only so many may.
+        meta = self._meta(queued, step) | {ASKS_NOBODY: not may_ask}
         answered: HumanAnswer | None = None
         again: dict[str, Any] = {}
         try:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from lg_policy.wire.call_metadata import EFFECT
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -25,6 +27,8 @@ class ToolInfo:
     root_id: str | None
     policy: str | None
     sandbox: Mapping[str, Any] | None
+    effect: str = ""
+    """What the gateway says of its calls: `allow`, `approve`, `depends`; empty where it says nothing."""
     input_schema: Mapping[str, Any] = field(default_factory=dict)
     """JSON Schema of its arguments; empty when the gateway gave none."""
 
@@ -49,6 +53,7 @@ def tool_info(name: str, description: str, metadata: Mapping[str, Any] | None, i
         root_id=str(root["id"]) if isinstance(root, dict) and "id" in root else None,
         policy=str(meta["lg/policy"]) if "lg/policy" in meta else None,
         sandbox=sandbox if isinstance(sandbox, dict) else None,
+        effect=str(meta.get(EFFECT) or ""),
         input_schema=input_schema if isinstance(input_schema, dict) else {},
     )
 

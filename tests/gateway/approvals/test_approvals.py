@@ -256,6 +256,27 @@ async def test_a_caller_that_asks_nobody_is_refused_at_once_and_leaves_no_questi
     assert (len(seen), done.is_error) == (1, False)
 
 
+async def test_a_caller_that_only_asks_gets_the_question_and_no_yes_is_used_up(tmp_path: Path) -> None:
+    only: Any = {"lg/only-asks": True}
+    allowed = '[[gateway.rules]]\ntools = ["a__echo"]\neffect = "allow"\nreason = "r"\n'
+    async with gateway_of(tmp_path, server("a"), allowed) as gateway:
+        spared = await send(gateway, "a__echo", {"text": "x"}, meta=only)
+    assert spared.structured_content["error"]["code"] == "conflict"
+    assert "nothing was done" in str(spared.content)
+    (tmp_path / "asks").mkdir()
+    async with gateway_of(tmp_path / "asks", server("a"), NO_HOLD) as gateway:
+        asked = await send(gateway, "a__echo", {"text": "x"}, meta=only)
+        known = asked.structured_content["error"]["approval_id"]
+        await approve(gateway, known)
+        still = await send(gateway, "a__echo", {"text": "x"}, meta=only)
+        done = await send(gateway, "a__echo", {"text": "x"})
+        kept = gateway.store.read_now(lambda tx: gateway.approvals.get(tx, known, 0))
+    assert still.structured_content["error"]["code"] == "conflict", "and the yes is not used up"
+    assert not done.is_error
+    assert kept is not None
+    assert kept.state.value == "used"
+
+
 async def test_a_caller_that_asks_nobody_uses_a_yes_that_was_given_and_waits_for_none(tmp_path: Path) -> None:
     nobody: Any = {"lg/asks-nobody": True}
     async with gateway_of(tmp_path, server("a"), NO_HOLD) as gateway:

@@ -6,7 +6,7 @@ import os
 import sys
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -107,3 +107,45 @@ def test_a_person_keeps_an_answer_as_a_rule_and_the_next_run_asks_about_it_no_mo
     assert "return b + a" in project.source()
     assert gateway("rules", "remove", rule["name"], "--root", str(project.root)).returncode == 0
     assert rules_file(os.environ).rules() == []
+
+
+def created(name: str, old: str = "", new: str = "one") -> tuple[str, dict[str, str]]:
+    return "fs__apply_patch", {"patch": f"{name}\n<<<<<<< SEARCH\n{old}=======\n{new}\n>>>>>>> REPLACE\n"}
+
+
+TURN = calls(created("a.txt"), created("b.txt"), created("a.txt", "one\n", "two"))
+
+
+def test_the_calls_of_one_turn_are_asked_about_in_one_question_but_for_what_builds_on_another(project: Project) -> None:
+    with ScriptedModel([TURN, text(ANSWER)]) as model:
+        project.configure(model)
+        with run_on_terminal(project) as screen:
+            shown = screen.wait("All 2: ")
+            first, second = shown[shown.index("Call 1 of 2:") :].split("Call 2 of 2:")
+            assert ("a.txt" in first, "b.txt" in second) == (True, True), shown
+            assert not (project.root / "a.txt").exists()
+            screen.type("o\n")
+            shown = screen.wait("[e]dit, or [d]eny (Enter denies)? ")
+            assert (project.root / "a.txt").read_text() == "one\n"
+            assert (project.root / "b.txt").read_text() == "one\n"
+            assert "+two" in shown.replace(" ", "")
+            screen.type("o\n")
+            screen.wait("ended  ")
+            assert screen.end() == 4, screen.shown  # nothing there can check it
+    assert (project.root / "a.txt").read_text() == "two\n"
+
+
+def test_a_run_that_waits_with_the_calls_of_a_turn_is_answered_once_for_all(project: Project) -> None:
+    with ScriptedModel([calls(created("a.txt"), created("b.txt"), created("c.txt")), text(ANSWER)]) as model:
+        project.configure(model)
+        waits = project.run(request="add three files")
+        assert waits.returncode == 3, waits.stdout + waits.stderr
+        assert waits.stdout.count("A tool call needs your approval") == 3
+        assert waits.stdout.count("One answer counts for all 3 calls of the turn.") == 1
+        here: dict[str, Any] = {"cwd": project.root, "env": project.env()}
+        (project.root.parent / "call.json").write_text("{}")
+        edited = lg_orch("resume", "last", "--edit", str(project.root.parent / "call.json"), **here)
+        assert (edited.returncode, "3 calls at once" in edited.stderr) == (2, True), edited.stderr
+        done = lg_orch("resume", "last", "--approve", **here)
+    assert done.returncode == 4, done.stdout + done.stderr  # nothing there can check it
+    assert [(project.root / f"{name}.txt").read_text() for name in "abc"] == ["one\n"] * 3

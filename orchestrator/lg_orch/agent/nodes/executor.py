@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import anyio
 
+from lg_orch.agent.asking_together import ask_together
 from lg_orch.agent.budgets import executor_room, patch_bytes
 from lg_orch.agent.checks.baseline_beside import begin_beside, joined, may_change, take_ended
 from lg_orch.agent.checks.planned_checks import baselines, changes, renewed
@@ -69,8 +70,9 @@ async def _work(state: RunState, services: Services) -> Update:
     if room == 0:
         stop = services.budgets.loop_stop(state.budgets)
         return {} if stop is None else {"guards": stopped(state, stop, len(state.queue)), "queue": ()}
-    if isinstance(services.backend, ActingBackend) and wants_look(services, state.queue[0]):
-        return await _look_first(state, services)
+    first = await _before_the_call(state, services, room)
+    if first is not None:
+        return first
     batch = _batch(state, services, room)
     made = await _make(state, services, batch)
     rest = [*made.again, *state.queue[len(batch) :]]
@@ -100,6 +102,14 @@ async def _work(state: RunState, services: Services) -> Update:
         # What the calls brought is kept before the run breaks off.
         services.control.broke_off = error
         return update | {"unasked": True}
+
+
+async def _before_the_call(state: RunState, services: Services, room: int) -> Update | None:
+    """What must be done before the next call is made: a look at its files, and the questions about its turn."""
+    if isinstance(services.backend, ActingBackend) and wants_look(services, state.queue[0]):
+        return await _look_first(state, services)
+    asked = await ask_together(state, services, room)
+    return {"queue": asked} if asked is not None else None
 
 
 async def _look_first(state: RunState, services: Services) -> Update:

@@ -39,7 +39,7 @@ from lg_policy.state import load_key
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from lg_orch.commands.chat.keyboards import Keyboard
@@ -85,6 +85,11 @@ class Person:
         """Ask, with the input out of the way."""
         async with self._keyboard.handed_over():
             return await self._terminal.ask(question)
+
+    async def answer_together(self, questions: Sequence[Question]) -> list[HumanAnswer] | None:
+        """Ask about all calls of a turn, with the input out of the way."""
+        async with self._keyboard.handed_over():
+            return await self._terminal.answer_together(questions)
 
 
 class Chat:

@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse, Response
 
 from lg_orch.human.approvals import HumanAnswer
 from lg_orch.human.forms import check
-from lg_orch.human.inquiry import fits
+from lg_orch.human.inquiry import fits, of_same_turn
 from lg_orch.runs.run_directory import fresh_run_id
 from lg_orch.runs.timeline import steps_of
 from lg_orch.service.api.bodies import UndoPreview
@@ -35,6 +35,8 @@ OPTIONS = {"model", "approvals", "ref", "max_tokens", "max_cost_usd", "max_wall_
 MAX_KEY = 200
 GO_ON: tuple[RunPhase, ...] = ("queued", "running", "waiting", "interrupted")
 """States in which guidance still reaches a run."""
+TOGETHER = ("once", "run", "deny")
+"""Answers that several questions may be given at once."""
 RESUMABLE: tuple[RunPhase, ...] = ("waiting", "interrupted", "failed", "cancelled", "refused")
 
 
@@ -99,11 +101,18 @@ def answer(call: Call) -> RunRow:
         "once" if body.decision == "approve" else "run" if body.decision == "approve_for_run" else body.decision
     )
     _check_answer(call, question, HumanAnswer(decision=decision, by="", arguments=body.arguments))
-    said = {
-        "key": question.key, "decision": decision, "reason": body.reason, "arguments": body.arguments,
-        "if_lost": body.if_lost,
-    }  # fmt: skip
-    return call.service.runs.say(row.run_id, "answer", said, call.caller.name, expected=("waiting",))
+    answered = of_same_turn(question, asked.values()) if body.together else [question]
+    if len(answered) > 1 and decision not in TOGETHER:
+        raise InvalidArguments(f"{body.decision!r} answers one question", hint="leave `together` out")
+    # The others of a turn are answered while a worker takes the run up again.
+    expected: tuple[RunPhase, ...] = ("waiting", "queued", "running") if question.turn else ("waiting",)
+    for each in answered:
+        said = {
+            "key": each.key, "decision": decision, "reason": body.reason, "arguments": body.arguments,
+            "if_lost": body.if_lost,
+        }  # fmt: skip
+        row = call.service.runs.say(row.run_id, "answer", said, call.caller.name, expected=expected)
+    return row
 
 
 def _check_answer(call: Call, question: Question, verdict: HumanAnswer) -> None:

@@ -83,6 +83,8 @@ class AnswerRun(Body):
     """With `deny`: what the run is told."""
     arguments: dict[str, Any] | None = None
     """With `edit`: what to make the call with instead. With `answer`: the fields of the form."""
+    together: bool = False
+    """With `approve`, `approve_for_run` and `deny`: whether it answers the other questions of its turn too."""
     if_lost: Literal["done", "not_done", "stop"] | None = None
     """With `answer`: what counts if the outcome of the call that asked was lost meanwhile."""
 
@@ -138,6 +140,8 @@ class QuestionView(View):
     """With `question`: JSON Schema of the answer."""
     decisions: tuple[str, ...]
     """The decisions that answer it."""
+    turn: str = ""
+    """The same for questions about calls of one turn, which may be answered `together`."""
 
 
 class RunView(View):

@@ -103,6 +103,7 @@ def question_view(question: Question, events: Sequence[Event]) -> QuestionView:
         key=question.key, kind=question.kind, tool=question.tool, message=question.message,
         arguments=dict(question.arguments) or inputs.get(question.call_id, {}), form=dict(question.form),
         decisions=tuple(NAMES.get(decision, decision) for decision in DECISIONS[question.kind]),
+        turn=question.turn,
     )  # fmt: skip
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lg_orch.human.approvals import HumanAnswer
-from lg_orch.human.inquiry import answers_of, fits, open_questions, record
+from lg_orch.human.inquiry import answers_of, fits, of_same_turn, open_questions, record
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -49,7 +49,7 @@ def _guidance(bus: EventBus, events: Sequence[Event], said: Said) -> list[Event]
         verdict = HumanAnswer(decision="deny", by=_who(said), reason=text)
         asked = [question for question in open_questions(events) if fits(question, verdict)]
         if asked and asked[-1].kind != "elsewhere":
-            made.append(record(bus, asked[-1].tool, asked[-1].key, verdict))
+            made += [record(bus, each.tool, each.key, verdict) for each in of_same_turn(asked[-1], asked)]
     return made
 
 
