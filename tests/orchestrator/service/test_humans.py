@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from bench.workers.fleet import decide
 
-from lg_orch.testing import ScriptedModel
+from lg_orch.testing import ScriptedModel, calls, text
 from tests.orchestrator.service.serving import Api, serving
 from tests.scripted_settings import scripted_settings
 
@@ -108,3 +108,26 @@ def test_a_waiting_run_takes_guidance_as_a_denial_and_can_be_cancelled(api: Api,
     assert api("POST", f"/v1/runs/{waiting}/resume").status == 202
     assert api.until(waiting, "waiting")["epoch"] == 2
     assert (root / "log.txt").read_text() == BEFORE
+
+
+def test_the_questions_of_one_turn_are_answered_together(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-scripted-0123456789")
+    made = [
+        ("fs__apply_patch", {"patch": f"{name}.txt\n<<<<<<< SEARCH\n=======\none\n>>>>>>> REPLACE\n"}) for name in "ab"
+    ]
+    with ScriptedModel([calls(*made), text("Done.")]) as model:
+        config = tmp_path / "settings.toml"
+        config.write_text(scripted_settings(model.base_url))
+        with serving(root, "--config", str(config)) as api:
+            run_id = api.create("add two files")
+            first, second = api.until(run_id, "waiting")["questions"]
+            assert first["turn"] == second["turn"] != ""
+            body = {"question": first["key"], "decision": "edit", "arguments": {}, "together": True}
+            assert api("POST", f"/v1/runs/{run_id}/answer", body).status == 422
+            body = {"question": first["key"], "decision": "approve", "together": True}
+            assert api("POST", f"/v1/runs/{run_id}/answer", body).status == 202
+            ended = api.until(run_id, "done", "failed", "unchecked", "waiting")
+            assert ended["state"] in ("done", "unchecked"), ended
+    assert [(root / f"{name}.txt").read_text() for name in "ab"] == ["one\n"] * 2
