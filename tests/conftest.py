@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import tempfile
@@ -12,10 +13,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests import postgres
+from tests.fork_server import ForkServer, is_possible
 from tests.forked import by_fork
-from tests.forked_programs import GATEWAY_MODULES, ORCHESTRATOR_MODULES, built_in_server, our_programs, preload
+from tests.forked_programs import built_in_server, programs_of
 from tests.gateway.fixture_program import fixture_server
 from tests.processes import Shared
+from tests.rewritten import rewrite_ahead
 from tests.support import MEMORY, has_room, signals_heard
 
 if TYPE_CHECKING:
@@ -32,10 +35,24 @@ LONGEST = (
 """What would keep one worker busy alone at the end, were it not first."""
 
 
+def processors() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def pytest_xdist_auto_num_workers() -> int:
     """For `-n auto`: half as many again as there are processors, since a test often waits for programs and disks."""
-    processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return int(os.environ.get("PYTEST_XDIST_AUTO_NUM_WORKERS") or processors + (processors + 1) // 2)
+    return int(os.environ.get("PYTEST_XDIST_AUTO_NUM_WORKERS") or processors() + (processors() + 1) // 2)
+
+
+def pytest_xdist_setupnodes(config: pytest.Config) -> None:
+    """Before the workers start: do once what each of them would do."""
+    rewrite_ahead(config, Path(__file__).parent, processors())
+
+
+def pytest_collection_finish() -> None:
+    """What the tests' modules are made of stays: the collector, here and in each fork, need not look at it again."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -89,11 +106,20 @@ def _servers_start_by_a_fork() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session")
+def fork_server() -> Iterator[ForkServer | None]:
+    """What forks our programs, where the system can do that."""
+    if not is_possible():
+        yield None
+        return
+    with closing(ForkServer()) as server:
+        yield server
+
+
 @pytest.fixture
-def programs_by_fork() -> Iterator[None]:
+def programs_by_fork(fork_server: ForkServer | None) -> Iterator[None]:
     """Our programs start by a fork in this test; see `tests.forked_programs`."""
-    preload(GATEWAY_MODULES + ORCHESTRATOR_MODULES)
-    with by_fork(our_programs):
+    with programs_of(fork_server):
         yield
 
 

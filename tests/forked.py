@@ -8,17 +8,25 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import faulthandler
+import fcntl
 import gc
 import logging
 import os
 import signal
 import subprocess
 import sys
+import termios
 import traceback
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from lg_policy.prefork.process_image import set_process_image
+
+if TYPE_CHECKING:
+    from tests.fork_server import ForkServer
 
 HIGHEST_FD = 4096
 Program = Callable[[], int]
@@ -26,23 +34,29 @@ _KEPT: list[Any] = []
 
 
 @contextmanager
-def by_fork(chosen: Callable[[list[str]], Program | None]) -> Iterator[None]:
-    """In this block, run in a fork what `chosen` returns for the words of a command; start the rest as always."""
+def by_fork(chosen: Callable[[list[str]], Program | None], server: ForkServer | None = None) -> Iterator[None]:
+    """In this block, run in a fork what `chosen` returns for the words of a command; start the rest as always.
+
+    It is a fork of `server` where there is one, else of this process.
+    """
     if sys.platform == "win32":
         yield
         return
     really: Any = subprocess._fork_exec  # type: ignore[attr-defined]  # what every start comes down to
 
     def start(args: Any, *rest: Any) -> int:
-        program = chosen([os.fsdecode(word) for word in args])
+        words = [os.fsdecode(word) for word in args]
+        program = chosen(words)
         if program is None:
             started: int = really(args, *rest)
             return started
+        if server is not None:
+            return server.start(words, program, rest)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # of threads: the child uses nothing that is theirs
             pid = os.fork()
         if pid == 0:
-            _become(program, rest)
+            become(program, [rest[5], rest[8], rest[10]], rest[3], rest[4], own_session=rest[14])
         return pid
 
     subprocess._fork_exec = start  # type: ignore[attr-defined]  # see above
@@ -52,23 +66,37 @@ def by_fork(chosen: Callable[[list[str]], Program | None]) -> Iterator[None]:
         subprocess._fork_exec = really  # type: ignore[attr-defined]  # see above
 
 
-def _become(program: Program, rest: tuple[Any, ...]) -> NoReturn:
-    """Be the program. `rest` is what follows the arguments where a process is started, in CPython's order."""
+def become(
+    program: Program,
+    streams: list[int],
+    cwd: Any,
+    environment: list[bytes] | None,
+    *,
+    own_session: bool,
+    words: Sequence[str] = (),
+) -> NoReturn:
+    """Be the program, with these streams (-1: as they are) and that directory; `words` are what others see of it."""
     status = 1
     try:
         gc.disable()  # an old file that goes would close a new one of the same number
-        cwd, environment, own_session = rest[3], rest[4], rest[14]
         if own_session:
             os.setsid()
-        for number, given in enumerate((rest[5], rest[8], rest[10])):
+        for number, given in enumerate(streams):
             if given != -1:
                 os.dup2(given, number)
+        if own_session:
+            own_the_terminal()
         os.closerange(3, HIGHEST_FD)
         if cwd is not None:
             os.chdir(cwd)
         if environment is not None:
             os.environb.clear()
             os.environb.update(dict(entry.split(b"=", 1) for entry in environment))
+        if words:
+            sys.orig_argv = list(words)
+            set_process_image([os.fsencode(word) for word in words], environment or [])
+        if os.environ.get("PYTHONFAULTHANDLER"):
+            faulthandler.enable()
         os.environ["LG_START"] = "exec"  # a fork of the tests is no clean start for others
         _forget_the_parent()
         status = contextvars.Context().run(_run, program)
@@ -79,6 +107,12 @@ def _become(program: Program, rest: tuple[Any, ...]) -> NoReturn:
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(status)
+
+
+def own_the_terminal() -> None:
+    """Where standard input is a terminal: let a session that has just begun belong to it."""
+    if os.isatty(0):
+        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
 
 def _forget_the_parent() -> None:

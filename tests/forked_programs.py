@@ -1,23 +1,27 @@
 """Our own programs, started by a fork of the process that runs the tests, for tests that are not about a start.
 
-`pytestmark = pytest.mark.usefixtures("programs_by_fork")` asks for it. What such a program starts is a fork too.
+`pytestmark = pytest.mark.usefixtures("programs_by_fork")` asks for it.
 What a start from nothing is like is tested in `tests/e2e`, and in every module that does not ask.
-It is not for a test that has a gateway of its own open meanwhile: SQLite must not meet its own open files in a fork.
-What serves HTTP starts from nothing: a web server keeps things of its process that a fork must not inherit.
+The fork is one of `tests.fork_server`, which has nothing open. What such a program starts is a fork of the program.
 """
 
 from __future__ import annotations
 
 import functools
+import gc
 import os
 import pkgutil
 import runpy
 import sys
 import warnings
+from contextlib import AbstractContextManager, nullcontext
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from tests.forked import by_fork
+
 if TYPE_CHECKING:
+    from tests.fork_server import ForkServer
     from tests.forked import Program
 
 SERVER_MODULES = ("lg_fs.server.startup", "lg_fs.server.server", "lg_exec.server.server", "lg_policy.wire.serving")
@@ -58,6 +62,14 @@ ORCHESTRATOR_MODULES = (
     "lg_orch.human.terminal",
     "truststore",
 )
+HTTP_MODULES = ("uvicorn",)
+LATE_MODULES = (
+    "encodings.ascii", "encodings.utf_8_sig", "jiter", "bpe_openai", "openai.resources.chat.completions.messages",
+    "openai.lib.streaming.chat", "langchain_core.messages.block_translators.langchain_v0",
+    "langchain_core.runnables.graph_mermaid", "langchain_core.tracers.run_collector", "langchain_core.tracers.stdout",
+    "lg_code.cli",
+)  # fmt: skip
+"""What libraries import in the middle of a run."""
 MODULE = ("-P", "-m")
 EFFECTIVE = "--effective-config"
 """Only a gateway gives this to a server."""
@@ -67,10 +79,13 @@ COMMANDS = {
 }
 
 
+def programs_of(server: ForkServer | None) -> AbstractContextManager[None]:
+    """In this context, our programs are forks of the server; without one they start as always."""
+    return nullcontext() if server is None else by_fork(our_programs, server)
+
+
 def our_programs(words: list[str]) -> Program | None:
     """Return the program that a command of this interpreter starts, `None` for every other command."""
-    if "http" in words:
-        return None
     if words[0] in COMMANDS:
         return functools.partial(_command, words)
     if (
@@ -88,6 +103,13 @@ def built_in_server(words: list[str]) -> Program | None:
         return None
     preload(SERVER_MODULES)
     return functools.partial(_module, words) if words[3] in ("lg_fs", "lg_exec", "lg_code") else None
+
+
+def preload_all() -> None:
+    """Import what any program of ours imports."""
+    preload(GATEWAY_MODULES + ORCHESTRATOR_MODULES + HTTP_MODULES + LATE_MODULES)
+    gc.collect()
+    gc.freeze()
 
 
 @functools.cache

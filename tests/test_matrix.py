@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from conformance.matrix import COMBINATIONS, Combination, probe
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.anyio, pytest.mark.timeout(300), pytest.mark.usefixtures("programs_by_fork")]
 EXPECTED = {
     "tool_fields": "listed schemas are simplified, because model providers refuse some keywords",
     "schema_2020": "listed schemas are simplified, because model providers refuse some keywords",

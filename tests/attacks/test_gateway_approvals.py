@@ -28,7 +28,7 @@ from tests.gateway.commands.support_commands import pins
 from tests.gateway.ledger.support_ledger import KEY, open_ledger
 from tests.gateway.rig import gateway_of, journal, program_environment, records, send, server, until
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("programs_by_fork")]
 
 
 async def answer(client: Any, arguments: dict[str, Any], responses: Any, state: str | None, **options: Any) -> Any:

@@ -10,6 +10,8 @@ import pytest
 
 from lg_gateway.clients.reading import read_client_file
 
+pytestmark = pytest.mark.usefixtures("programs_by_fork")
+
 ENTRIES: dict[str, Any] = {
     "arguments with an open quotation mark": {"command": "a", "args": "it's"},
     "a type that is a list": {"command": "a", "type": ["stdio"]},

@@ -20,7 +20,7 @@ from tests.gateway.commands.support_commands import run
 from tests.gateway.commands.terminals import gateway_on_terminal
 from tests.gateway.rig import gateway_of, journal, records, send, server
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("programs_by_fork")]
 HASH = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b"
 BEGIN, END = "-----BEGIN PRIVATE KEY-----", "-----END PRIVATE KEY-----"
 POSING = {

@@ -23,7 +23,7 @@ from tests.gateway.elicitation.server_questions import answer, ask
 from tests.gateway.ledger.support_ledger import KEY, open_ledger
 from tests.gateway.rig import ALLOW_ALL, call, gateway_of, journal, records, send, server, until
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("programs_by_fork")]
 SWAPPED = "; ".join(
     f"UPDATE result_pieces SET number = {new} WHERE number = {old}" for old, new in ((0, -1), (1, 0), (-1, 1))
 )

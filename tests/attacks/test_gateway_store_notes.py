@@ -29,7 +29,7 @@ from tests.gateway.ledger.support_ledger import LATER, SEED, append, open_ledger
 from tests.gateway.rig import ALLOW_ALL, gateway_of, journal, send, server, until
 from tests.gateway.upstream_login.support_logins import KEY, LOGIN
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("programs_by_fork")]
 COLUMNS = [
     "UPDATE ledger SET request_id = 'other' WHERE seq = {at}", "UPDATE ledger SET request_id = NULL",
     "INSERT INTO segments (number, first_seq, last_seq, seal) VALUES (7, 1, 99999, '{{}}')",

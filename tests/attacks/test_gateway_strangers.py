@@ -16,7 +16,7 @@ from tests.gateway.commands.support_commands import run
 from tests.gateway.ledger.support_ledger import KEY, open_ledger
 from tests.gateway.rig import http_gateway, server, write_config
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("programs_by_fork")]
 
 
 @pytest.mark.attack("Login", "asking for health and readiness of a gateway to learn what it serves")

@@ -13,8 +13,7 @@ from tests import postgres
 from tests.console.conftest import launched
 from tests.console.served import LONG_MS, opened_page
 from tests.e2e.team import BEFORE, WAIT_S, team_of
-from tests.forked import by_fork
-from tests.forked_programs import GATEWAY_MODULES, ORCHESTRATOR_MODULES, our_programs, preload
+from tests.forked_programs import programs_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page
 
     from tests.e2e.team import Team
+    from tests.fork_server import ForkServer
     from tests.processes import Shared
 
 STOPS = 120
@@ -30,11 +30,12 @@ SLOW_MS = 2 * LONG_MS
 
 
 @pytest.fixture(scope="module")
-def team(tmp_path_factory: pytest.TempPathFactory, postgres_server: Shared[str]) -> Iterator[Team]:
+def team(
+    tmp_path_factory: pytest.TempPathFactory, postgres_server: Shared[str], fork_server: ForkServer | None
+) -> Iterator[Team]:
     """One for both stories."""
-    preload(GATEWAY_MODULES + ORCHESTRATOR_MODULES)
     with (
-        by_fork(our_programs),
+        programs_of(fork_server),
         postgres.schema(postgres_server.get()) as url,
         team_of(tmp_path_factory.mktemp("team"), url) as made,
     ):

@@ -10,7 +10,7 @@ from mcp.types import CallToolResult
 from tests.fs.helpers import write_tree
 from tests.gateway.rig import client_of, write_config
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("programs_by_fork")]
 
 SETTINGS = '[gateway.servers.code]\nbuiltin = "code"\n[policy]\nread_deny = ["secrets/"]\n'
 

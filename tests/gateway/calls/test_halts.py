@@ -24,7 +24,7 @@ from tests.gateway.commands.support_commands import run
 from tests.gateway.commands.terminals import gateway_on_terminal
 from tests.gateway.rig import ALLOW_ALL, call, gateway_of, journal, make_setup, records, server, text_of, until
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("programs_by_fork")]
 
 
 @contextmanager

@@ -30,7 +30,7 @@ from tests.gateway.rig import (
     write_config,
 )
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("programs_by_fork")]
 
 
 async def test_a_changed_definition_is_held_back_shown_and_offered_again_once_accepted(tmp_path: Path) -> None:

@@ -6,14 +6,15 @@ import fcntl
 import os
 import pty
 import select
-import signal
 import struct
+import subprocess
 import sys
 import termios
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 
+from tests.forked import own_the_terminal
 from tests.gateway.rig import program_environment
 
 WAIT_S = 60.0
@@ -22,10 +23,10 @@ WAIT_S = 60.0
 class Screen:
     """What the terminal has shown so far, its keyboard, and the process that it belongs to."""
 
-    def __init__(self, descriptor: int, pid: int) -> None:
+    def __init__(self, descriptor: int, process: subprocess.Popen[bytes]) -> None:
         self._descriptor = descriptor
-        self._status: int | None = None
-        self.pid = pid
+        self._process = process
+        self.pid = process.pid
         self.shown = ""
 
     def wait(self, text: str, times: int = 1) -> str:
@@ -50,17 +51,12 @@ class Screen:
         deadline = time.monotonic() + WAIT_S
         while self._read(deadline):
             pass
-        if self._status is None:
-            _, status = os.waitpid(self.pid, 0)
-            self._status = os.waitstatus_to_exitcode(status)
-        return self._status
+        return self._process.wait()
 
     def close(self) -> None:
         """End the process if it has not ended."""
-        if self._status is None:
-            with suppress(ProcessLookupError):
-                os.kill(self.pid, signal.SIGKILL)
-            os.waitpid(self.pid, 0)
+        self._process.kill()
+        self._process.wait()
         os.close(self._descriptor)
 
     def _read(self, deadline: float) -> bool:
@@ -80,11 +76,14 @@ class Screen:
 @contextmanager
 def on_terminal(*command: str, env: Mapping[str, str], size: tuple[int, int] = (0, 0)) -> Iterator[Screen]:
     """Run a command on a terminal of its own, of `size` rows and columns; killed if the block leaves it running."""
-    pid, descriptor = pty.fork()
-    if pid == 0:
-        os.execvpe(command[0], command, dict(env))
+    descriptor, other = pty.openpty()
     fcntl.ioctl(descriptor, termios.TIOCSWINSZ, struct.pack("HHHH", *size, 0, 0))
-    screen = Screen(descriptor, pid)
+    process = subprocess.Popen(
+        command, stdin=other, stdout=other, stderr=other, env=dict(env), start_new_session=True,
+        preexec_fn=own_the_terminal,  # noqa: PLW1509  two system calls; threads of the tests hold no lock for them
+    )  # fmt: skip
+    os.close(other)
+    screen = Screen(descriptor, process)
     try:
         yield screen
     finally:

@@ -22,7 +22,7 @@ from tests.gateway.approvals.support_approvals import APPROVE
 from tests.gateway.offers_rig import offers
 from tests.gateway.rig import flags, gateway_of, records, send, server, text_of, write_config
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("programs_by_fork")]
 
 WRITE = '[approval]\nform_always = "write"\n'
 OFF = '[approval]\nform_always = "off"\n'

@@ -40,7 +40,7 @@ from tests.gateway.rig import (
     write_config,
 )
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("programs_by_fork")]
 DENY = '[[gateway.rules]]\ntools = ["a__nap"]\neffect = "deny"\nreason = "not today"\n'
 
 

@@ -31,7 +31,7 @@ from tests.gateway.rig import (
     write_config,
 )
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("programs_by_fork")]
 
 ASKS = (
     '{"jsonrpc":"2.0","id":"q1","method":"elicitation/create","params":'

@@ -19,6 +19,8 @@ from tests.orchestrator.programs import lg_orch
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+pytestmark = pytest.mark.usefixtures("programs_by_fork")
+
 FIX = "fix the failing sum in calc.py"
 ROUTE = text('{"intent": "question", "lane": "interactive", "rationale": "A question."}')
 ASKED = "(Enter denies)? "

@@ -5,7 +5,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from tests.orchestrator.programs import lg_orch
+
+pytestmark = pytest.mark.usefixtures("programs_by_fork")
 
 
 def test_a_change_without_a_model_is_refused_before_the_gateway_starts(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from tests.orchestrator.stopping import Stop
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [pytest.mark.timeout(600), pytest.mark.usefixtures("programs_by_fork")]
 NOTED = ("cmd': 'note'", "approval_id='ap-")
 GATEWAY = (
     before("lg_gateway.calls.recorder:LedgerRecorder.begun", "name='fs__list_files'", how="die"),

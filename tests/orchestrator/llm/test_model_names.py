@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+pytestmark = pytest.mark.usefixtures("programs_by_fork")
+
 KEY = {"OPENAI_API_KEY": "sk-listing-0123456789", "ANTHROPIC_API_KEY": "sk-ant-listing-0123456789"}
 
 

@@ -16,7 +16,7 @@ from tests.gateway.commands.support_commands import run
 from tests.gateway.commands.terminals import approvals_on_terminal
 from tests.gateway.rig import gateway_of, program_environment, send, server
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("programs_by_fork")]
 
 
 async def test_a_human_approves_at_a_terminal_after_seeing_everything(tmp_path: Path) -> None:

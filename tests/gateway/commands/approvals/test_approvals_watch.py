@@ -17,7 +17,7 @@ from tests.gateway.approvals.support_approvals import OPERATOR, approve, asked_c
 from tests.gateway.commands.terminals import Screen, gateway_on_terminal
 from tests.gateway.rig import gateway_of, records, send, server, until
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("programs_by_fork")]
 MENU = "[q] quit"
 RUN = {"lg/run": {"run_id": "r1"}}
 

@@ -12,6 +12,8 @@ from tests.gateway.commands.support_commands import run
 from tests.gateway.commands.terminals import gateway_on_terminal
 from tests.gateway.rig import server, write_config
 
+pytestmark = pytest.mark.usefixtures("programs_by_fork")
+
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
 def test_a_call_that_ends_at_its_question_withdraws_it(tmp_path: Path, number: signal.Signals) -> None:

@@ -16,7 +16,7 @@ from tests.gateway.commands.support_commands import run
 from tests.gateway.commands.terminals import gateway_on_terminal
 from tests.gateway.rig import gateway_of, make_setup, records, send, server
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("programs_by_fork")]
 NO_HOLD = "[approval]\nhold_s = 0\n"
 
 
