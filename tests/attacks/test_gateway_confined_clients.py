@@ -94,6 +94,35 @@ def test_a_confined_clients_own_tools_reach_nothing_while_its_calls_work(root: P
     assert SECRET not in done.stdout + done.stderr
 
 
+def test_a_confined_client_gets_the_tools_of_the_profile_that_it_is_started_with(root: Path, tmp_path: Path) -> None:
+    config = tmp_path / "config.toml"
+    config.write_text('[gateway.profiles.reading]\ntools = ["fs__read_*", "fs__list_*"]\n')
+    asked = [
+        {"jsonrpc": "2.0", "id": 1, "method": "initialize"}
+        | {
+            "params": {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "c", "version": "1"}}
+        },
+        {"jsonrpc": "2.0", "method": "notifications/initialized"},
+        {"jsonrpc": "2.0", "id": 2, "method": "tools/list"},
+    ]
+    lines = "\\n".join(json.dumps(message) for message in asked)
+    installed = f"{os.path.dirname(sys.executable)}/lg-gateway"  # as `lg-gateway install` writes it
+    # The input stays open until the answer is there: at its end the gateway would end as well.
+    client = (
+        f"(printf '{lines}\\n'; while [ ! -e $TMPDIR/done ]; do sleep 0.05; done) | {installed} serve --tools other |"
+    )
+    client += ' while read -r line; do echo "$line"; case $line in *fs__read_file*) touch $TMPDIR/done;; esac; done'
+    done = confine(root, "--config", str(config), "--tools", "reading", "--", "sh", "-c", client)
+    listed = next(json.loads(line) for line in done.stdout.splitlines() if json.loads(line).get("id") == 2)
+    names = {tool["name"] for tool in listed["result"]["tools"]}
+    served = {name for name in names if "__" in name}
+    assert {"fs__list_files", "fs__read_file"} <= served
+    assert all(name.startswith(("fs__read_", "fs__list_")) for name in served), served
+    missing = confine(root, "--config", str(config), "--tools", "writing", "--", "true")
+    assert missing.returncode == 2
+    assert "writing" in missing.stderr
+
+
 @pytest.mark.attack(
     "Confined programs", "a client that changes a throw-away copy, or a writable root with protected names"
 )

@@ -25,7 +25,7 @@ from lg_gateway.confinement.confined_process import Confined, ConfinedCommand, p
 from lg_gateway.confinement.confinement import INSIDE, Confinement, within
 from lg_gateway.confinement.gateway_socket import GatewaySocket
 from lg_gateway.confinement.known_clients import KnownClient
-from lg_gateway.confinement.programs import in_system, own_interpreter
+from lg_gateway.confinement.programs import in_system, links_of, own_interpreter
 from lg_policy.errors import NotFound, SandboxUnavailable
 from lg_policy.state import replace_file
 
@@ -128,15 +128,21 @@ def _bridge_program(state: str) -> str:
 
 
 def _where_gateway_is(launch: ClientLaunch) -> Iterator[str]:
-    """Yield the places at which the client's configuration may name `lg-gateway`, if the client could see them."""
-    found = {os.path.realpath(sys.argv[0])} if os.path.basename(sys.argv[0]) == "lg-gateway" else set()
+    """Yield the places at which the client's configuration may name `lg-gateway`.
+
+    They are those of this program, of the shell, and of `lg-gateway install`, and where links on the way to them lead.
+    A link that the client sees itself is not one: what it leads to is.
+    """
     named = shutil.which("lg-gateway", path=launch.environ.get("PATH"))
-    if named is not None:
-        found.add(os.path.realpath(named))
+    beside = f"{os.path.dirname(sys.executable)}/lg-gateway"
+    found = [os.path.abspath(sys.argv[0])] if os.path.basename(sys.argv[0]) == "lg-gateway" else []
+    found += [os.path.abspath(named)] if named is not None else []
+    found += [beside] if os.path.exists(beside) else []
     confinement = launch.confinement
     shown = (*confinement.read, *confinement.write)
-    for path in sorted(found):
-        if in_system(path) or any(within(path, place) for place in shown) or within(path, confinement.home):
+    for path in dict.fromkeys(place for name in found for place in links_of(name)):
+        seen = in_system(path) or any(within(path, place) for place in shown)
+        if not (seen and os.path.islink(path)):
             yield path
 
 

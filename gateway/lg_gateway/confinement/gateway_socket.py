@@ -27,6 +27,8 @@ class GatewaySocket:
         self._env = dict(env)
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
+        self._ending: set[asyncio.Task[None]] = set()
+        """Gateways whose input is closed. Each is waited for, also if its connection's task is cancelled."""
 
     async def start(self, path: str) -> None:
         """Listen on a Unix socket at `path`, which may be long. Raises `OSError`."""
@@ -38,8 +40,9 @@ class GatewaySocket:
             self._server.close()
         for task in self._tasks:
             task.cancel()
-        if self._tasks:
-            await asyncio.wait(set(self._tasks))
+        for tasks in (self._tasks, self._ending):
+            if tasks:
+                await asyncio.wait(set(tasks))
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.ensure_future(self._served(reader, writer))
@@ -75,7 +78,10 @@ class GatewaySocket:
                 task.cancel()
             await asyncio.gather(there, back, return_exceptions=True)
             process.stdin.close()
-            await _ended(process)
+            ending = asyncio.ensure_future(_ended(process))
+            self._ending.add(ending)
+            ending.add_done_callback(self._ending.discard)
+            await asyncio.shield(ending)
 
 
 async def _carry(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:

@@ -179,7 +179,11 @@ def split_options(parser: Callable[[str], argparse.Action | None], words: Sequen
             continue
         options.append(word)
         action = parser(word)
-        if action is not None and action.nargs is None and "=" not in word and left:
+        if action is None or "=" in word:
+            continue
+        if action.nargs is None and left:
+            options.append(left.pop(0))
+        while action.nargs == "+" and left and not is_option(left[0]):
             options.append(left.pop(0))
     return options, others
 

@@ -49,6 +49,21 @@ def test_an_option_between_two_arguments_does_not_part_them() -> None:
     assert gateway("call", "t", "-").arguments == "-"
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        "--network a.test b.test --env KEY --overlay -- claude -p --network",
+        "--overlay --env KEY --network a.test b.test -- claude -p --network",
+        "--network a.test --env KEY --network b.test --overlay -- claude -p --network",
+        "--network a.test b.test --overlay --env KEY -- claude -p --network",
+    ],
+)
+def test_an_option_with_several_values_keeps_them_wherever_it_stands(words: str) -> None:
+    args = read_command_line(GATEWAY, ["confine", *words.split()])
+    assert (args.network, args.env, args.overlay) == (["a.test", "b.test"], ["KEY"], True)
+    assert args.command_line == ["--", "claude", "-p", "--network"]
+
+
 def test_a_request_of_many_words_keeps_their_order() -> None:
     args = read_command_line(ORCH, ["run", "fix", "--model", "a:b", "the", "test"])
     assert args.request == ["fix", "the", "test"]

@@ -111,7 +111,7 @@ def _confinement(
 def _gateway_command(args: argparse.Namespace, root: str) -> list[str]:
     """Return how the client's gateway is started: with the same options as this command."""
     command = [sys.executable, "-P", "-m", "lg_gateway", "serve", "--root", root]
-    for option in ("config", "profile", "state_dir", "mcp_json"):
+    for option in ("config", "profile", "state_dir", "mcp_json", "tools"):
         value = getattr(args, option, None)
         if value is not None:
             command += [f"--{option.replace('_', '-')}", str(value)]

@@ -22,6 +22,9 @@ def _confine(parser: Parser) -> None:
     parser.add_argument("--env", nargs="+", action="extend", default=[], metavar="NAME", help="variables to pass on")
     parser.add_argument("--write", action="store_true", help="let it change the root itself, but no protected name")
     parser.add_argument("--overlay", action="store_true", help="let it change a copy of the root that is thrown away")
+    parser.add_argument(
+        "--tools", metavar="PROFILE", help="show it only the tools of this profile, [gateway.profiles.PROFILE]"
+    )
     parser.add_argument("--check", action="store_true", help="try the boundary in place of starting the client")
     parser.add_argument(
         "command_line", nargs=argparse.REMAINDER, metavar="-- COMMAND", help="the client, as you start it"
