@@ -94,6 +94,7 @@ def test_a_confined_clients_own_tools_reach_nothing_while_its_calls_work(root: P
     assert SECRET not in done.stdout + done.stderr
 
 
+@pytest.mark.attack("Confined programs", "asks for other tools than those that it was started with")
 def test_a_confined_client_gets_the_tools_of_the_profile_that_it_is_started_with(root: Path, tmp_path: Path) -> None:
     config = tmp_path / "config.toml"
     config.write_text('[gateway.profiles.reading]\ntools = ["fs__read_*", "fs__list_*"]\n')

@@ -10,6 +10,7 @@ import threading
 from contextlib import closing
 from pathlib import Path
 
+import anyio
 import pytest
 
 from lg_policy.errors import SandboxUnavailable
@@ -122,6 +123,64 @@ async def test_a_named_address_is_reached_through_the_proxy(tmp_path: Path, root
             tried(f"urllib.request.urlopen('http://127.0.0.1:{port}/', timeout=30).read()"),
         )
     assert shown.strip() == "reached b'hello'"
+
+
+LOOK = """
+import os, sys, time
+def hidden(path):
+    try:
+        return os.listdir(path) == [] if os.path.isdir(path) else open(path).read() == ""
+    except FileNotFoundError:
+        return False
+open(os.path.expanduser("~/runs"), "w").close()
+while open(sys.argv[1]).read() != "all made":
+    time.sleep(0.05)
+ends = time.monotonic() + 50
+while not all(map(hidden, sys.argv[2:])) and time.monotonic() < ends:
+    time.sleep(0.05)
+print({path: hidden(path) for path in sys.argv[2:]})
+"""
+
+
+@pytest.mark.attack("Confined programs", "waits for a denied name that is made, or made anew, while it runs")
+@pytest.mark.parametrize("mode", ["read", "write"])
+async def test_a_denied_name_is_hidden_also_if_it_is_made_later(tmp_path: Path, root: Path, mode: str) -> None:
+    names = [str(root / name) for name in (".env", "new/.env", "keys")]
+    box = confinement(tmp_path, masked_root=str(root), hide=("**/.env", "keys/"), **{mode: (str(root),)})
+    shown: list[str] = []
+
+    async def run() -> None:
+        shown.append((await run_confined(box, LOOK, str(root / "plain.txt"), *names))[0])
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(run)
+        await until((Path(str(box.private_home)) / "runs").exists)
+        (root / "edited").write_text(SECRET)
+        (root / "edited").replace(root / ".env")  # as editors do: the mask goes away with the old file
+        for name in ("new", "keys"):
+            (root / name).mkdir()
+            (root / name / ".env").write_text(SECRET)
+        (root / "plain.txt").write_text("all made")
+    assert shown == [f"{dict.fromkeys(names, True)}\n"]
+    assert (root / ".env").read_text() == SECRET, "it is hidden, not changed"
+
+
+@pytest.mark.attack("Confined programs", "fills the disk from its own home, start after start")
+async def test_a_home_that_is_kept_ends_at_its_limit(tmp_path: Path, root: Path) -> None:
+    box = confinement(tmp_path, home_mb=2, raise_home_with="raise it")
+    fill = "import os\nfor n in range(4):\n open(os.path.expanduser(f'~/{n}'), 'wb').write(os.urandom(1 << 20))\n"
+    wait = "import time\ntime.sleep(50)\nprint('survived')"
+    await run_confined(box, fill)
+    shown, confined = await run_confined(box, wait)
+    assert "survived" not in shown
+    assert confined.breach().startswith("disk: its home ")
+    assert confined.breach().endswith(" 2 MB are allowed; remove files there, or raise it")
+    with pytest.raises(SandboxUnavailable, match="takes 4 MB, and 2 MB are allowed") as refused:
+        await run_confined(box, wait)
+    assert refused.value.hint.startswith("remove files there, or raise it")
+    for name in "012":
+        (Path(str(box.private_home)) / name).unlink()
+    assert (await run_confined(box, "print('again')"))[0] == "again\n"
 
 
 @pytest.mark.attack("Confined programs", "uses the proxy of the gateway's environment, or names one in its own")

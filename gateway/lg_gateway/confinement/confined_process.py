@@ -30,11 +30,13 @@ from lg_gateway.confinement.programs import needs_of, own_interpreter
 from lg_gateway.confinement.proxy import EgressProxy
 from lg_gateway.confinement.refused_hosts import RefusedHosts
 from lg_gateway.confinement.swapped_paths import refuse_planted, refuse_swapped, refuse_too_many
+from lg_gateway.confinement.watching.home_size import HomeSize
+from lg_gateway.confinement.watching.late_masks import LateMasks
 from lg_policy.errors import SandboxUnavailable
 from lg_policy.sandbox import process_tree, seccomp
 from lg_policy.sandbox.bubblewrap import NAMESPACES, NEWER, Binary, binaries, memory_file, nul_separated
 from lg_policy.sandbox.cgroups import Group, Hierarchy, find_hierarchy
-from lg_policy.sandbox.hidden_paths import NO_MASKS, MaskFinder, Masks
+from lg_policy.sandbox.hidden_paths import NO_MASKS
 from lg_policy.sandbox.system_view import accounts_complete, write_accounts
 
 log = logging.getLogger(__name__)
@@ -73,7 +75,8 @@ class Confined:
     paths: list[str] = field(default_factory=list)
     """Files that are removed at the end."""
     over_limit: str = ""
-    watch: asyncio.Task[None] | None = None
+    late_masks: LateMasks | None = None
+    watches: list[asyncio.Task[None]] = field(default_factory=list)
 
     @property
     def refused(self) -> RefusedHosts:
@@ -86,8 +89,8 @@ class Confined:
 
     async def close(self) -> None:
         """End what belongs to the sandbox. The process itself has ended before."""
-        if self.watch is not None:
-            self.watch.cancel()
+        for watch in self.watches:
+            watch.cancel()
         for descriptor in (self.inner_fd, self.status):
             if descriptor >= 0:
                 os.close(descriptor)
@@ -203,7 +206,11 @@ async def prepare(
         if confinement.network:
             shown.append((await _start_proxy(confinement, confined), PROXY_SOCKET))
         argv = [interpreter, "-I", "-S", FORWARDER, PROXY_SOCKET if confinement.network else "", *argv]
-    masks = await anyio.to_thread.run_sync(_masks, confinement) if confinement.shows_root else NO_MASKS
+    await anyio.to_thread.run_sync(HomeSize(confinement).check_start)
+    masks = NO_MASKS
+    if confinement.shows_root:
+        confined.late_masks = LateMasks(confinement)
+        masks = await anyio.to_thread.run_sync(confined.late_masks.at_start)
     pinned = pinned_paths(confinement, masks, confinement.modes(paths))
     refuse_too_many(confinement, masks, len(pinned))
     refuse_swapped(confinement, [*paths, *confinement.read, *confinement.write, *(place for _, place in shown)])
@@ -258,7 +265,11 @@ async def release(launch: PreparedLaunch, confinement: Confinement, confined: Co
         confined.status, launch.status = launch.status, -1
         launch.close()
     if confined.cgroup is None or "memory" not in confined.cgroup.controllers:
-        confined.watch = asyncio.ensure_future(_watch_memory(confined, confinement.memory_mb << 20))
+        confined.watches.append(asyncio.ensure_future(_watch_memory(confined, confinement.memory_mb << 20)))
+    if confinement.private_home is not None:
+        confined.watches.append(asyncio.ensure_future(_watch_home(confined, HomeSize(confinement))))
+    if confined.late_masks is not None:
+        confined.watches.append(asyncio.ensure_future(confined.late_masks.watch(inner)))
 
 
 async def _inner_process(status: int) -> int:
@@ -310,11 +321,21 @@ async def _watch_memory(confined: Confined, limit: int) -> None:
         pids = process_tree.members(confined.inner)
         over = process_tree.usage(pids).memory > limit
         if over and await anyio.to_thread.run_sync(process_tree.proportional_memory, pids) > limit:
-            confined.over_limit = "memory"
-            log.warning("%s used more than %d MB of memory and was ended", confined.name, limit >> 20)
-            with contextlib.suppress(ProcessLookupError):
-                signal.pidfd_send_signal(confined.inner_fd, signal.SIGKILL)
+            _end_for(confined, "memory", f"used more than {limit >> 20} MB of memory")
             return
+
+
+async def _watch_home(confined: Confined, home: HomeSize) -> None:
+    """End a program whose home takes more of the disk than it may."""
+    why = await home.reached()
+    _end_for(confined, f"disk: {why}", why)
+
+
+def _end_for(confined: Confined, limit: str, why: str) -> None:
+    confined.over_limit = limit
+    log.warning("%s was ended: %s", confined.name, why)
+    with contextlib.suppress(ProcessLookupError):
+        signal.pidfd_send_signal(confined.inner_fd, signal.SIGKILL)
 
 
 def _environment(confinement: Confinement, command: ConfinedCommand, search: Sequence[str]) -> dict[str, str]:
@@ -370,11 +391,6 @@ def _sweep(state: str) -> None:
             if pid.isdigit() and not os.path.exists(f"/proc/{pid}"):
                 with contextlib.suppress(OSError):
                     os.unlink(f"{state}/{name}")
-
-
-def _masks(confinement: Confinement) -> Masks:
-    finder = MaskFinder(str(confinement.masked_root), hide=confinement.hide, protect=confinement.protect)
-    return finder.find()
 
 
 def _capped(kind: int, wanted: int) -> int:

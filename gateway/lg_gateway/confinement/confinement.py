@@ -41,6 +41,7 @@ class Confinement:
     memory_mb: int = 2_048
     processes: int = 256
     disk_mb: int = 512
+    home_mb: int = 4_096
     masked_root: str | None = None
     hide: tuple[str, ...] = ()
     protect: tuple[str, ...] = ()
@@ -48,6 +49,8 @@ class Confinement:
     """Directories that the program looks into for others, before the system's."""
     add_with: str = ""
     """How a refused host is added, with `{host}` in it."""
+    raise_home_with: str = "raise home_mb"
+    """How a larger home is allowed."""
 
     @property
     def refusals(self) -> str:

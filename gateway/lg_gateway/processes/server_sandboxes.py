@@ -52,6 +52,8 @@ def server_confinement(
         memory_mb=sandbox.memory_mb,
         processes=sandbox.processes,
         disk_mb=sandbox.disk_mb,
+        home_mb=sandbox.home_mb,
+        raise_home_with=f"raise `home_mb` in {where}",
         masked_root=str(place.root) if place.root != place.state.path else None,
         hide=settings.policy.read_deny,
         protect=settings.policy.write_deny,

@@ -95,6 +95,8 @@ class UpstreamSandboxSettings(Section):
     """Processes and threads that it may have."""
     disk_mb: PositiveInt = 512
     """Size of each of its temporary directories, which are in memory, in mebibytes."""
+    home_mb: PositiveInt = 4_096
+    """What its own home directory may take of the disk, in mebibytes. A program that is over it is ended."""
 
 
 class UpstreamSettings(Section):
@@ -201,6 +203,8 @@ class ConfineSettings(Section):
     """Processes and threads that it may have."""
     disk_mb: PositiveInt = 2_048
     """Size of each of its temporary directories, which are in memory, in mebibytes."""
+    home_mb: PositiveInt = 4_096
+    """What its own home directory may take of the disk, in mebibytes. A program that is over it is ended."""
 
 
 class MetricsSettings(Section):

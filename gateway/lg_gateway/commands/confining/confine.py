@@ -100,6 +100,8 @@ def _confinement(
         memory_mb=settings.memory_mb,
         processes=settings.processes,
         disk_mb=settings.disk_mb,
+        home_mb=settings.home_mb,
+        raise_home_with="raise `home_mb` in [gateway.confine]",
         masked_root=root,
         hide=setup.settings.policy.read_deny,
         protect=setup.settings.policy.write_deny,
