@@ -1,7 +1,9 @@
 """Limits the time and number of HTTP connections that have not sent a whole request yet, and what they can log.
 
 Such a connection has not logged in. Without limits a few hundred of them use up the descriptors of the process, and
-no other client can connect.
+no other client can connect. A connection that waits for its client's next request is another matter: its client has
+been answered. It is kept longer than HTTP clients keep theirs, since a client that sends a request at the very moment
+when the server closes loses it.
 """
 
 from __future__ import annotations
@@ -22,6 +24,10 @@ BODY_S = 60.0
 """Seconds in which its body must arrive."""
 MAX_UNFINISHED = 128
 """Connections that may be sending a request at once; one more closes the oldest of them."""
+KEPT_S = 75
+"""Seconds that a connection is kept for another request. Most clients give theirs up after 5 to 60."""
+MAX_KEPT = 4_096
+"""Connections that may be kept at once; one more closes the one that has been idle longest."""
 JOINED_BYTES = 64_000
 """Of an answer, at most so much waits for what is written next."""
 
@@ -35,12 +41,18 @@ class Limits:
     head_s: float = HEAD_S
     body_s: float = BODY_S
     most: int = MAX_UNFINISHED
+    most_kept: int = MAX_KEPT
     unfinished: dict[LimitedProtocol, asyncio.TimerHandle] = field(default_factory=dict)
+    kept: dict[LimitedProtocol, None] = field(default_factory=dict)
 
 
 def limited_protocol(limits: Limits | None = None) -> type[LimitedProtocol]:
-    """Return a uvicorn protocol class for one server. It takes at most a quarter of the process's descriptors."""
-    shared = limits or Limits(most=min(MAX_UNFINISHED, max(1, _descriptors() // 4)))
+    """Return a uvicorn protocol class for one server.
+
+    Unfinished requests take at most a quarter of the process's descriptors, and idle connections another one.
+    """
+    quarter = max(1, _descriptors() // 4)
+    shared = limits or Limits(most=min(MAX_UNFINISHED, quarter), most_kept=min(MAX_KEPT, quarter))
     return type("LimitedProtocol", (LimitedProtocol,), {"limits": shared})
 
 
@@ -49,9 +61,11 @@ class LimitedProtocol(H11Protocol):
 
     limits: ClassVar[Limits]
     _sending: Any = None
+    _answered = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
         """Start the clock for the first request."""
+        self.timeout_keep_alive = KEPT_S
         super().connection_made(_Joined(transport))  # type: ignore[arg-type]  # it has what uvicorn uses
         self._watch()
 
@@ -61,7 +75,8 @@ class LimitedProtocol(H11Protocol):
         self._watch()
 
     def on_response_complete(self) -> None:
-        """Count a connection that is kept for another request like one that has not sent any."""
+        """Keep the connection for another request."""
+        self._answered = True
         super().on_response_complete()
         self._watch()
 
@@ -76,6 +91,12 @@ class LimitedProtocol(H11Protocol):
         if state not in (h11.IDLE, h11.SEND_BODY) or self.transport.is_closing():
             self._unwatch()
             return
+        if self._answered and state is h11.IDLE and not self.conn.trailing_data[0]:
+            self._unwatch()
+            limits.kept[self] = None
+            if len(limits.kept) > limits.most_kept:
+                next(iter(limits.kept)).timeout_keep_alive_handler()
+            return
         if self in limits.unfinished and state is self._sending:
             return
         self._unwatch()
@@ -85,7 +106,13 @@ class LimitedProtocol(H11Protocol):
         if len(limits.unfinished) > limits.most:
             next(iter(limits.unfinished))._end("too many connections have not sent a whole request")
 
+    def timeout_keep_alive_handler(self) -> None:
+        """Close a connection that no request has come over for long, in order."""
+        self._unwatch()
+        super().timeout_keep_alive_handler()
+
     def _unwatch(self) -> None:
+        self.limits.kept.pop(self, None)
         timer = self.limits.unfinished.pop(self, None)
         if timer is not None:
             timer.cancel()

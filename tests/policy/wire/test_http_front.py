@@ -190,19 +190,57 @@ async def test_a_request_that_does_not_arrive_in_time_loses_its_connection(begin
     assert not limits.unfinished
 
 
-async def test_connections_that_are_kept_open_after_an_answer_count_too() -> None:
-    limits = Limits(most=2)
+GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+END = b"done\r\n0\r\n\r\n"
+
+
+async def test_connections_that_are_kept_open_after_an_answer_count_too_and_the_longest_idle_one_ends() -> None:
+    limits = Limits(most_kept=2)
     server = await serving(limits)
     async with server:
         with anyio.fail_after(60):
             pairs = [await asyncio.open_connection(*server.sockets[0].getsockname()) for _ in range(3)]
-            with suppress(ConnectionError):
-                for reader, writer in pairs[1:]:
-                    writer.write(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
-                    await reader.readuntil(b"done\r\n0\r\n\r\n")
-            assert len(limits.unfinished) == 2
+            for reader, writer in pairs:
+                writer.write(GET)
+                await reader.readuntil(END)
+            assert await pairs[0][0].read() == b"", "closed in order, not reset"
+            assert (len(limits.unfinished), len(limits.kept)) == (0, 2)
             for _, writer in pairs:
                 writer.close()
+
+
+async def test_a_client_that_was_answered_keeps_its_connection_however_many_others_send_half_a_request() -> None:
+    limits = Limits(most=1, head_s=120)
+    server = await serving(limits)
+    async with server:
+        with anyio.fail_after(60):
+            address = server.sockets[0].getsockname()
+            pairs: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
+
+            async def half_sent() -> asyncio.StreamReader:
+                pairs.append(await asyncio.open_connection(*address))
+                pairs[-1][1].write(GET[:9])
+                return pairs[-1][0]
+
+            try:
+                for _ in range(3):
+                    pairs.append(await asyncio.open_connection(*address))
+                    pairs[-1][1].write(GET)
+                    await pairs[-1][0].readuntil(END)
+                kept = list(pairs)
+                first, second = await half_sent(), await half_sent()
+                with suppress(ConnectionResetError):
+                    assert await first.read() == b""
+                for reader, writer in kept:
+                    writer.write(GET)
+                    await reader.readuntil(END)
+                kept[0][1].write(GET[:9])  # half a request over a kept connection is one as well
+                with suppress(ConnectionResetError):
+                    assert await second.read() == b""
+                assert (len(limits.unfinished), len(limits.kept)) == (1, 2)
+            finally:
+                for _, writer in pairs:
+                    writer.close()
 
 
 async def test_the_oldest_unfinished_connection_makes_room_and_a_whole_request_is_not_counted() -> None:
