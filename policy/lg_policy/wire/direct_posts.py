@@ -8,10 +8,11 @@ byte for byte. `Host`, login, the headers of the protocol and the length of the 
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import anyio
 from mcp.server.auth.middleware.auth_context import auth_context_var
@@ -37,6 +38,7 @@ from lg_policy.wire.posted_answer import PING_S, PostedAnswer
 from lg_policy.wire.sdk_names import has_all
 
 Headers = Sequence[tuple[bytes, bytes]]
+Handled = TypeVar("Handled")
 _VERSION = "mcp-protocol-version"
 TOOLS = 1_000
 """Tools whose schemas are remembered."""
@@ -187,19 +189,12 @@ class DirectPosts:
         if page is not None:
             await self._whole(answer, 200, _answer(message["id"], b"result", page))
             return True
-        status, member, made = 200, b"result", b""
-        with anyio.CancelScope() as handling:
-            async with answer.watched(receive, handling.cancel):
-                try:
-                    made = _json(await answer_of(runner, context, message["method"], message["params"]))
-                except Exception as error:  # noqa: BLE001  the edge of the program: the client gets an error of the protocol
-                    found = modern_error_data(error)
-                    made, member = _json(found.model_dump(mode="json", by_alias=True, exclude_none=True)), b"error"
-                    status = ERROR_CODE_HTTP_STATUS.get(found.code, 200)
-                finally:
-                    await aclose_shielded(connection)
-        if handling.cancelled_caught:
+        handling = _Handling()
+        async with answer.watched(receive, handling.cancel):
+            handled = await handling.run(self._handled(runner, context, message))
+        if handled is None:
             return True  # the client has gone
+        status, member, made = handled
         if place is not None and member == b"result":
             ListPages.keep(place.pages, place.key, made)
         data = _answer(message["id"], member, made)
@@ -209,10 +204,52 @@ class DirectPosts:
             await self._whole(answer, status, data)
         return True
 
+    @staticmethod
+    async def _handled(
+        runner: ServerRunner[Any], context: _ModernContext, message: Mapping[str, Any]
+    ) -> tuple[int, bytes, bytes]:
+        """Return the status of an answer, whether it is a result, and the answer as JSON."""
+        try:
+            return 200, b"result", _json(await answer_of(runner, context, message["method"], message["params"]))
+        except Exception as error:  # noqa: BLE001  the edge of the program: the client gets an error of the protocol
+            found = modern_error_data(error)
+            made = _json(found.model_dump(mode="json", by_alias=True, exclude_none=True))
+            return ERROR_CODE_HTTP_STATUS.get(found.code, 200), b"error", made
+        finally:
+            stack = runner.connection.exit_stack
+            if getattr(stack, "_exit_callbacks", True):  # private; mostly there is nothing to close
+                await aclose_shielded(runner.connection)
+
     async def _whole(self, answer: PostedAnswer, status: int, data: bytes) -> None:
         length = str(len(data)).encode()
         kind = (b"content-type", b"application/json")
         await answer.whole(status, [(b"content-length", length), kind, *self._more], data)
+
+
+class _Handling:
+    """A request that is carried out until its client goes away. A scope of anyio would cost several times as much."""
+
+    def __init__(self) -> None:
+        self._task: asyncio.Task[Any] | None = None
+        self._gone = False
+
+    async def run(self, work: Coroutine[Any, Any, Handled]) -> Handled | None:
+        """Return what the work returns; `None` where it was cancelled."""
+        self._task = task = asyncio.current_task()
+        try:
+            return await work
+        except asyncio.CancelledError:
+            if not self._gone or task is None or task.uncancel():
+                raise  # the server ends
+            return None
+        finally:
+            self._task = None
+
+    def cancel(self) -> None:
+        """Cancel the work, unless it has ended."""
+        if self._task is not None and not self._gone:
+            self._gone = True
+            self._task.cancel()
 
 
 class _MarkedTools:

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Coroutine
+from functools import partial
+from types import TracebackType
+from typing import Any
 
 from starlette.types import Receive, Send
 
@@ -30,26 +32,14 @@ class PostedAnswer:
         self._send = send
         self._stream = stream
         self._stream_after_s = stream_after_s
-        self._turn = asyncio.Lock()
+        self.turn = asyncio.Lock()
+        """Held while something is written."""
         self.begun = False
         """Whether a stream has begun."""
 
-    @asynccontextmanager
-    async def watched(self, receive: Receive, on_gone: Callable[[], None]) -> AsyncIterator[None]:
+    def watched(self, receive: Receive, on_gone: Callable[[], None]) -> _Watched:
         """Within the block, keep a stream alive, and call `on_gone` once the client has gone."""
-        watch: list[asyncio.Task[None]] = []
-        timer = asyncio.get_running_loop().call_later(
-            WATCH_S, lambda: watch.append(asyncio.create_task(self._watch(receive, on_gone)))
-        )
-        try:
-            yield
-        finally:
-            timer.cancel()
-            for task in watch:
-                async with self._turn:  # not within a write
-                    task.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await task
+        return _Watched(partial(self.watch, receive, on_gone), self.turn)
 
     async def event(self, data: bytes) -> None:
         """Send an event before the answer."""
@@ -63,11 +53,12 @@ class PostedAnswer:
     async def last_event(self, data: bytes | None) -> None:
         """End the stream with the answer, or without one."""
         body = b"event: message\r\ndata: " + data + b"\r\n\r\n" if data is not None else b""
-        async with self._turn:
+        async with self.turn:
             await self._begin()
             await self._send({"type": "http.response.body", "body": body})
 
-    async def _watch(self, receive: Receive, on_gone: Callable[[], None]) -> None:
+    async def watch(self, receive: Receive, on_gone: Callable[[], None]) -> None:
+        """Keep a stream alive until the client has gone; then call `on_gone`."""
         pause = max(0.0, self._stream_after_s - WATCH_S)
         while True:
             try:
@@ -82,7 +73,7 @@ class PostedAnswer:
                 return
 
     async def _part(self, data: bytes) -> None:
-        async with self._turn:
+        async with self.turn:
             await self._begin()
             if data:
                 await self._send({"type": "http.response.body", "body": data, "more_body": True})
@@ -91,3 +82,28 @@ class PostedAnswer:
         if not self.begun:
             self.begun = True
             await self._send({"type": "http.response.start", "status": 200, "headers": self._stream})
+
+
+class _Watched:
+    """A block during which something else runs, once the block takes longer. A class: every request pays for this."""
+
+    def __init__(self, watch: Callable[[], Coroutine[Any, Any, None]], turn: asyncio.Lock) -> None:
+        self._watch = watch
+        self._turn = turn
+        self._task: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> None:
+        self._timer = asyncio.get_running_loop().call_later(WATCH_S, self._begin)
+
+    def _begin(self) -> None:
+        self._task = asyncio.create_task(self._watch())
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._timer.cancel()
+        if self._task is not None:
+            async with self._turn:  # not within a write
+                self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task

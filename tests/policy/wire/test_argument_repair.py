@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lg_policy.wire.argument_repair import arguments_from_text, as_meant, listed_problems
+from lg_policy.wire.argument_repair import MAX_PARTS, Repair, arguments_from_text, as_meant, listed_problems
 
 LIST = {"type": "array", "items": {"type": "string"}}
 PAIR = {"type": "object", "properties": {"a": {"type": "integer"}, "b": LIST}, "required": ["a"]}
@@ -163,3 +163,11 @@ def test_what_the_strictest_clients_refuse_in_a_schema_is_named() -> None:
     nested = {"type": "object", "properties": {"a": {"items": {"$ref": "#/$defs/K"}}}, "$defs": {"K": {}}}
     assert len(listed_problems(nested)) == 2
     assert listed_problems({"type": "object", "default": {"$ref": "text"}}) == []
+
+
+def test_what_was_looked_at_for_one_call_does_not_count_against_the_next() -> None:
+    part = {"anyOf": [{"type": "integer"}] * (MAX_PARTS - 1_000)}
+    repair = Repair({"properties": {"a": part, "b": dict(part)}})
+    assert repair.meant({"a": "1"}) == {"a": 1}
+    assert repair.meant({"b": "2"}) == {"b": 2}
+    assert Repair({"properties": {"a": part, "b": dict(part)}}).meant({"a": "1", "b": "2"}) == {"a": 1, "b": "2"}
