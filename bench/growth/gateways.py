@@ -31,12 +31,14 @@ from bench.gateway.run import cpu_ms, rss_mb
 from bench.gateway.targets import free_port
 from bench.growth.raw_clients import RawHttp, RawStdio
 from bench.machine import machine
+from lg_gateway.upstreams.restart_policy import QUICK_FAILURE_S
 
 ROOT = Path(__file__).parents[2]
 TOOLS = 20
 LISTS = 20
 MEGABYTE = 1_000_000
-CALLED, NEIGHBOUR = "s00__text_0_00", "s00__text_0_01"
+CALLED, NEIGHBOUR = "s00__text_0_00", "s01__text_1_00"
+"""Tools of two servers: what waits for the gateway must not wait for a server that is busy."""
 Row = Sequence[str | float]
 
 
@@ -163,6 +165,7 @@ async def recovery(place: Path) -> list[Row]:
         )
         async with RawStdio(argv, environment, modern=True) as through:
             await _until_answered(through)
+            await anyio.sleep(QUICK_FAILURE_S)  # one that ends sooner is started again after a pause
             os.kill(_child_of(through.pid), signal.SIGKILL)
             answered["a server was killed"].append(await took_ms(lambda: _until_answered(through)))
             os.kill(through.pid, signal.SIGKILL)
@@ -209,7 +212,7 @@ class _served:  # noqa: N801  used like a function, as a context manager
 
     async def __aenter__(self) -> tuple[int, int]:
         port = free_port()
-        argv, environment = gateway(self._place, 1, port)
+        argv, environment = gateway(self._place, 2, port)
         null = subprocess.DEVNULL
         self._process = subprocess.Popen(argv, env=environment, cwd=ROOT, stdout=null, stderr=null)
         with anyio.fail_after(120):

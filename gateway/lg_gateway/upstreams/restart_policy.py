@@ -41,11 +41,14 @@ class Restart:
 def restart(failures: int, up_s: float, backoff: Backoff, *, startable: bool = True) -> Restart:
     """Decide what follows after a server that was up for `up_s` seconds ended, with `failures` in a row before.
 
-    `startable` says that its program could be run. If it is not installed, retrying without a call is useless.
+    `startable` says that its program could be run. If it is not installed, retrying without a call is useless. A server
+    that had been up is started at once: that cannot become a loop without pauses.
     """
     now = failures + 1 if up_s < QUICK_FAILURE_S else 1
     if not startable:
         return Restart(failures=now, at_least_s=backoff.first_s, at_most_s=None, given_up=True)
+    if up_s >= QUICK_FAILURE_S:
+        return Restart(failures=now, at_least_s=0.0, at_most_s=0.0, given_up=False)
     if now < CRASH_LOOP:
         pause = backoff.pause(now)
         return Restart(failures=now, at_least_s=min(pause, 1.0), at_most_s=pause, given_up=False)

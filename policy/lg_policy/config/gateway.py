@@ -298,7 +298,9 @@ class GatewaySettings(Section):
     arguments_max_bytes: PositiveInt = 4_000_000
     """Bytes of one call's arguments."""
     restart_backoff_s: PositiveFloat = 0.2
-    """Seconds before the first restart of a server that died. Doubles up to `restart_backoff_max_s`."""
+    """Seconds before the first restart of a server that died within 10 seconds. Doubles up to `restart_backoff_max_s`.
+
+    One that had been up for longer is restarted at once."""
     restart_backoff_max_s: PositiveFloat = 30
     """Longest pause between two restarts."""
     reload_poll_s: Annotated[float, Field(ge=0)] = 2

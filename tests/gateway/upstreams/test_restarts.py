@@ -45,7 +45,9 @@ def test_the_restart_policy_is_one_function_of_failures_and_lifetime() -> None:
 
     assert restart(0, 0.0, backoff) == Restart(failures=1, at_least_s=0.2, at_most_s=0.2, given_up=False)
     assert restart(5, 0.0, backoff) == Restart(failures=6, at_least_s=1.0, at_most_s=6.4, given_up=False)
-    assert restart(5, 60.0, backoff).failures == 1, "it had been up"
+    had_been_up = restart(5, 60.0, backoff)
+    assert had_been_up == Restart(failures=1, at_least_s=0.0, at_most_s=0.0, given_up=False), "nobody waits for it"
+    assert restart(had_been_up.failures, 0.0, backoff).at_least_s == 0.4, "but for one that ends again at once"
     assert restart(7, 0.0, backoff) == Restart(failures=8, at_least_s=1.0, at_most_s=RETRY_S, given_up=True)
     assert restart(0, 0.0, backoff, startable=False).at_most_s is None, "only a call or a reload starts it"
 
