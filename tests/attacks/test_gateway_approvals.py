@@ -54,6 +54,30 @@ async def test_answers_of_two_calls_in_flight_cannot_be_swapped(tmp_path: Path) 
     assert journal(log) == []
 
 
+@pytest.mark.attack("Approvals", "another directory moved to the root's path after the yes")
+async def test_a_yes_for_a_root_is_none_for_a_directory_that_was_put_in_its_place(tmp_path: Path) -> None:
+    root, other = tmp_path / "root", tmp_path / "other"
+    for directory in (root, other):
+        directory.mkdir()
+        (directory / "note.txt").write_text("one\n")
+    meta = {"lg/run": {"run_id": "r1"}}
+    async with fs_gateway(tmp_path, root, state=tmp_path / "state") as gateway:
+        await gateway.settled()
+        first = (await send(gateway, "fs__apply_patch", {"patch": PATCH}, meta=meta)).structured_content["error"][
+            "approval_id"
+        ]
+        await approve(gateway, first)
+    root.rename(tmp_path / "moved")
+    other.rename(root)
+    async with fs_gateway(tmp_path, root, state=tmp_path / "state") as gateway:
+        await gateway.settled()
+        second = await send(gateway, "fs__apply_patch", {"patch": PATCH}, meta=meta)
+
+    assert second.structured_content["error"]["code"] == "approval_required"
+    assert second.structured_content["error"]["approval_id"] != first
+    assert (root / "note.txt").read_text() == "one\n"
+
+
 @pytest.mark.attack("Approvals", "a yes without a question, with a made-up state")
 async def test_an_answer_without_the_question_is_only_asked_about(tmp_path: Path) -> None:
     log = tmp_path / "journal"

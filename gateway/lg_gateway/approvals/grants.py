@@ -34,6 +34,8 @@ class Grant:
     expires: float
     by: str = ""
     revoked: float | None = None
+    root: str = ""
+    """The root of the gateway that asked."""
 
     def counts(self, now: float) -> bool:
         """Whether it still saves a question."""
@@ -116,7 +118,9 @@ class GrantTable:
         )
 
 
-def new_grant(*, approval_id: str, identity: str, run_id: str, tool: str, pin: str, by: str, now: float) -> Grant:
+def new_grant(
+    *, approval_id: str, identity: str, run_id: str, tool: str, pin: str, by: str, now: float, root: str = ""
+) -> Grant:
     """Return what an answer "for this run" grants from now on."""
     return Grant(
         id=_id_of(approval_id),
@@ -127,6 +131,7 @@ def new_grant(*, approval_id: str, identity: str, run_id: str, tool: str, pin: s
         pin=pin,
         expires=now + GRANT_S,
         by=by,
+        root=root,
     )
 
 
@@ -145,4 +150,5 @@ def _grant(body: Mapping[str, Any]) -> Grant:
         expires=body["expires"],
         by=body.get("by", ""),
         revoked=body.get("revoked"),
+        root=body.get("root", ""),
     )

@@ -91,6 +91,8 @@ class Approval:
     """Rules that the human may choose as an answer: `kind`, `words` and `rule` of each."""
     kept: str = ""
     """What the answer was kept as, beyond this call."""
+    root: str = ""
+    """The root of the gateway that asks. Gateways of several roots may share one store."""
 
     def open(self, now: float) -> bool:
         """Whether it can still be answered or used."""
@@ -125,6 +127,7 @@ class NewApproval:
     here_only: bool = False
     session: str = ""
     always: tuple[dict[str, Any], ...] = ()
+    root: str = ""
     lease_s: float | None = None
     """For how long it stays open without a sign of its caller; `None` if the caller need not wait."""
 
@@ -215,6 +218,7 @@ class ApprovalTable:
             here_only=question.here_only,
             session=question.session,
             always=question.always,
+            root=question.root,
         )
         self._write(tx, approval)
         return approval
@@ -276,6 +280,7 @@ class ApprovalTable:
             pin=approval.pin,
             by=approval.decided_by,
             now=now,
+            root=approval.root,
         )
         self.grants.add(tx, grant)
 

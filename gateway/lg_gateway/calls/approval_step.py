@@ -312,6 +312,7 @@ class ApprovalStep:
             here_only=seen is not None and seen.here_only,
             session=context.call.session,
             always=self._kept.offered(context, secrets=marked),
+            root=entry.server.gateway_root,
         )
         live = context.call.asking == "live" and _answerable(context, question)
         return replace(question, lifetime_s=self._settings().live_timeout_s, lease_s=LEASE_S) if live else question

@@ -75,6 +75,8 @@ class ServerSpec:
     """How the gateway logs in, of an HTTP server that a token may travel to."""
     root: str | None = None
     """The directory that a built-in server works on."""
+    gateway_root: str = ""
+    """The directory that the gateway itself works on."""
 
     hidden: tuple[str, ...] = field(default=(), repr=False)
     """What of its settings is secret by name, by `${…}` or by shape."""
@@ -82,10 +84,11 @@ class ServerSpec:
     def place(self) -> str:
         """Return where this server works: a yes to a call there is none to the same call elsewhere.
 
-        Gateways of several roots may share one store, so the server's name alone does not tell them apart.
+        Gateways of several roots may share one store, so the server's name alone does not tell them apart. A root is
+        its path and the directory that stands there now: another may have been moved into its place since the question.
         """
         if self.builtin is not None:
-            return self.root or ""
+            return _directory_at(self.root) if self.root is not None else ""
         if self.launch is not None:
             return "\0".join((str(self.launch.cwd), *self.launch.argv))
         return self.url or ""
@@ -97,6 +100,15 @@ class ServerSpec:
     def secrets(self) -> list[str]:
         """Return the credentials of this server, which must never show up in a record or an answer."""
         return [*self.hidden, *([self.login.credential] if self.login and self.login.credential else [])]
+
+
+def _directory_at(path: str) -> str:
+    """The path, and which directory it leads to; the path alone where nothing is there."""
+    try:
+        status = os.stat(path)
+    except (OSError, ValueError):
+        return path
+    return f"{path}\0{status.st_dev}:{status.st_ino}"
 
 
 def needs_root(gateway: GatewaySettings, mcp_json: Path | None) -> bool:
@@ -249,6 +261,7 @@ def _spec(
         bare=upstream.naming == "none",
         login=_login(name, upstream, url, expand),
         root=str(root) if root is not None else None,
+        gateway_root=str(place.root) if place.root != place.state.path else "",
         hidden=_hidden(upstream, values, where),
     )
 

@@ -26,7 +26,7 @@ from lg_policy.config.loading import Loaded, closed_to_changes, load_settings
 from lg_policy.config.settings import Settings, UpstreamSettings
 from lg_policy.config.trust import FILE_NAME, repository_layer
 from lg_policy.errors import ConfigError, SandboxUnavailable
-from lg_policy.state import StateDir, config_home, key_dir, load_key, open_state, root_id
+from lg_policy.state import StateDir, config_home, key_dir, load_key, make_private, open_state, root_id
 
 if TYPE_CHECKING:
     from lg_gateway.ledger.ledger import Ledger
@@ -111,11 +111,19 @@ class _Basis:
 
 
 def locate(flags: CommonFlags, *, mcp_json: Path | None, environ: Mapping[str, str] = os.environ) -> GatewayLocation:
-    """Find the state that a gateway with these flags uses, without preparing one. Raises `ConfigError`."""
-    basis = _basis(flags, mcp_json, environ)
-    settings = basis.loaded.settings
+    """Find the state that a gateway with these flags uses, without preparing one. Raises `ConfigError`.
+
+    A state directory that is named needs no root to be found: the current directory is none then.
+    """
+    if flags.state_dir is not None and flags.root is None:
+        make_private(flags.state_dir.absolute())
+        state = StateDir(path=flags.state_dir.absolute(), id=root_id(flags.state_dir))
+        settings = _load(flags, None, environ).settings
+    else:
+        basis = _basis(flags, mcp_json, environ)
+        state, settings = basis.state, basis.loaded.settings
     return GatewayLocation(
-        state=basis.state,
+        state=state,
         environ=environ,
         store_url=store_url(settings.store.url, environ),
         segments_dir=settings.ledger.segments_dir,

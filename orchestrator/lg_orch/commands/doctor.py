@@ -136,6 +136,7 @@ async def _checks(connection: Connection, setup: CommandSetup) -> list[Finding]:
     from lg_orch.agent.checks.check_commands import MANIFESTS, missing_checks, named_checks, scripts
     from lg_orch.agent.command_list import commands_in
     from lg_orch.contracts.repository import DirectoryEntry, RepoContext
+    from lg_orch.runs.run_root import root_name
 
     lister = next((tool for tool in connection.tools if tool.original == "list_commands" and tool.builtin), None)
     if lister is None:
@@ -144,7 +145,7 @@ async def _checks(connection: Connection, setup: CommandSetup) -> list[Finding]:
     names = sorted(os.listdir(setup.root))
     texts = {name: _beginning(setup.root / name) for name in MANIFESTS if name in names}
     context = RepoContext(
-        root_name=setup.root.name,
+        root_name=root_name(setup.root),
         top_level=tuple(DirectoryEntry(path=name, type="file") for name in names[:MAX_NAMES]),
         commands=commands_in(getattr(answer, "structured_content", None)),
         scripts=scripts(texts),

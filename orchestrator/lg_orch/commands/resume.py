@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lg_orch.commands.session import Past, drive, get_ready
-from lg_orch.contracts.text import one_line
+from lg_orch.contracts.text import one_line, visible
 from lg_policy.errors import Conflict, InvalidArguments, UsageError
 from lg_policy.quick_imports import quick_imports
 
@@ -31,7 +31,7 @@ def command(args: argparse.Namespace) -> int:
     with quick_imports():
         from lg_orch.engine.stop_reports import refuse_unraised
         from lg_orch.recording.journal import whole_journal
-        from lg_orch.runs.run_root import require_root
+        from lg_orch.runs.run_root import replaced_text, require_root
         from lg_orch.runs.trace import build_trace, finished
         from lg_orch.settings.find_run import find
         from lg_orch.settings.setup import prepare
@@ -51,6 +51,9 @@ def command(args: argparse.Namespace) -> int:
     require_root(run.run_id, found.record, setup.root)
     refuse_unraised(run.run_id, events, setup.loaded.settings.budgets)
     request = str(begin.get("request", ""))
+    other = replaced_text(found.record, setup.root)
+    if other is not None:
+        print(visible(f"lg-orch: {other}; you are asked anew about its calls"), file=sys.stderr, flush=True)
     if not (args.json or args.quiet):
         print(f"lg-orch: resuming {run.run_id}: {one_line(request, 80)}", file=sys.stderr, flush=True)
     past = Past(run=run, verdicts=verdicts, if_lost=_if_lost(args), say=args.say, plan=_steps(args.plan))
@@ -87,6 +90,7 @@ def options_of(events: Sequence[Event]) -> dict[str, Any]:
 
 def adopt(args: argparse.Namespace, options: dict[str, Any]) -> None:
     """Fill in what the run was driven with where no flag says otherwise."""
+    from lg_orch.runs.run_root import path_of
     from lg_orch.settings.setup import LIMITS
 
     for name in ("profile", "model", "base_url", "gateway", *LIMITS):
@@ -94,7 +98,7 @@ def adopt(args: argparse.Namespace, options: dict[str, Any]) -> None:
             setattr(args, name, options.get(name))
     for name in ("config", "root"):
         if getattr(args, name) is None and options.get(name):
-            setattr(args, name, Path(options[name]))
+            setattr(args, name, path_of(str(options[name])))
     args.trace = args.trace or bool(options.get("trace"))
 
 

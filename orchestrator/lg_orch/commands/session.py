@@ -261,6 +261,7 @@ def traced(args: argparse.Namespace, setup: CommandSetup) -> bool:
 
 def _record(args: argparse.Namespace, setup: CommandSetup, around: Around | None) -> dict[str, Any]:
     """What a later `resume` needs to go on under the same conditions."""
+    from lg_orch.runs.run_root import path_text
     from lg_orch.settings.setup import LIMITS
 
     config = setup.flags.config
@@ -268,12 +269,12 @@ def _record(args: argparse.Namespace, setup: CommandSetup, around: Around | None
     return ({"follows": follows} if follows else {}) | {
         "sources": list(setup.loaded.sources),
         "options": {
-            "config": str(config) if config is not None else None,
+            "config": path_text(config) if config is not None else None,
             "profile": setup.loaded.settings.profile,
             "model": args.model or os.environ.get("LG_MODEL"),
             "base_url": args.base_url,
             "gateway": args.gateway,
-            "root": str(setup.root),
+            "root": path_text(setup.root),
             "trace": traced(args, setup),
             **{name: getattr(args, name) for name in LIMITS},
         },

@@ -41,7 +41,7 @@ def command(args: argparse.Namespace) -> int:
         from lg_orch.commands.resume import adopt, options_of
         from lg_orch.recording.journal import whole_journal
         from lg_orch.runs.run_directory import RunLock
-        from lg_orch.runs.run_root import require_root
+        from lg_orch.runs.run_root import replaced_text, require_root
         from lg_orch.settings.find_run import find
         from lg_orch.settings.setup import prepare
         from lg_orch.undo.plan import plan_undo
@@ -58,14 +58,26 @@ def command(args: argparse.Namespace) -> int:
         undoing = plan_undo(events, after=args.to or 0)
         setup = prepare(args)
         require_root(run.run_id, found.record, setup.root)
+        other = replaced_text(found.record, setup.root)
         print(f"lg-orch: undoing {run.run_id}: {_request(events)}", file=sys.stderr, flush=True)
         show_undoing(run, undoing)
+        if other is not None:
+            _require_person(args, other)
         if not undoing.patches:
             _nothing_to_undo(args, run)
             return 0
         return _undo(args, setup, run, events, undoing)
     finally:
         lock.release()
+
+
+def _require_person(args: argparse.Namespace, other: str) -> None:
+    """Warn that the root is another directory. Raises `Conflict` where nobody would confirm the diff."""
+    from lg_orch.human.terminal import is_attended
+
+    if args.yes or not is_attended():
+        raise Conflict(f"{other}; nothing was undone", hint="leave out --yes, at a terminal, and confirm the diff")
+    print(visible(f"lg-orch: {other}"), file=sys.stderr, flush=True)
 
 
 def show_undoing(run: RunDir, undoing: Undoing) -> None:

@@ -23,6 +23,7 @@ from lg_orch.engine.signals import stoppable
 from lg_orch.engine.stop_reports import ended, how_to_go_on, reached, report
 from lg_orch.prompts.loading import versions as prompt_versions
 from lg_orch.recording.journal import read_journal
+from lg_orch.runs.run_root import root_name, root_record
 from lg_orch.runs.usage import usage_of
 from lg_orch.tools.gateway import check_root, connect, local_launch, start
 from lg_policy.errors import LgError
@@ -216,7 +217,7 @@ class Driver:
         earlier = earlier_of(job.run)
         services = Services(
             run_id=job.run.run_id,
-            root_name=job.root.name,
+            root_name=root_name(job.root),
             root_id=job.root_id,
             settings=job.settings,
             backend=job.chosen.backend,
@@ -296,7 +297,7 @@ def begin_data(job: RunJob) -> dict[str, Any]:
         "profile": job.settings.profile,
         **job.record,
         "mind": job.chosen.name,
-        "root": {"id": job.root_id, "name": job.root.name, "path": str(job.root)},
+        "root": root_record(job.root, job.root_id),
         "gateway": job.gateway_url or "own",
         "versions": versions(),
         "prompts": prompt_versions(),

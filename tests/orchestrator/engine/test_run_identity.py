@@ -94,10 +94,17 @@ def test_an_answer_given_elsewhere_takes_effect_where_the_run_was_begun_and_nowh
     assert copies.sources() == untouched
 
 
-def test_a_run_whose_repository_is_gone_is_refused_and_says_where_it_was(copies: Copies) -> None:
+def test_a_run_whose_repository_is_gone_or_replaced_by_another_is_not_continued_there(copies: Copies) -> None:
     os.rename(copies.first.root, copies.first.root.with_name("moved"))
     for command in (("resume", copies.run_id, "--approve"), ("undo", copies.run_id, "--yes")):
         refused = copies.lg_orch(*command, cwd=copies.second)
         assert refused.returncode == 2, refused.stdout + refused.stderr
         assert str(copies.first.root) in refused.stderr
     assert WRONG in (copies.second / "calc.py").read_text()
+    os.rename(copies.second, copies.first.root)
+    undone = copies.lg_orch("undo", copies.run_id, "--yes", cwd=copies.first.root)
+    asked_anew = copies.lg_orch("resume", copies.run_id, "--approve", cwd=copies.first.root)
+    assert undone.returncode == 1, undone.stderr
+    assert asked_anew.returncode == 3, "another directory stands at the path: a yes for the first is none for it"
+    assert "another one was put in its place" in asked_anew.stderr
+    assert WRONG in copies.first.source()

@@ -56,41 +56,77 @@ class Stores:
     stores: Mapping[str, StoreAccess]
     looked_at: str
     """Where the command looked, in words: a question that is not there may be elsewhere."""
+    root: str | None = None
+    """The root that the command line names: one store may hold the questions of several."""
 
     def pending(self) -> list[Pending]:
         """Return every question that waits, oldest first."""
         found = [
-            Pending(approval=approval, access=access, subject=subject)
+            _pending(approval, access, subject)
             for subject, access in self.stores.items()
             for approval in access.pending()
+            if self._asked_here(approval)
         ]
         return sorted(found, key=lambda pending: pending.approval.created)
 
     def recent(self) -> list[Pending]:
         """Return the newest questions of any state, newest first."""
         found = [
-            Pending(approval=approval, access=access, subject=subject)
+            _pending(approval, access, subject)
             for subject, access in self.stores.items()
             for approval in access.recent(RECENT)
+            if self._asked_here(approval)
         ]
         return sorted(found, key=lambda pending: -pending.approval.created)[:RECENT]
 
     def grants(self) -> list[tuple[str, Grant]]:
         """Return every "for this run" that is kept, with the root or file of its gateway."""
-        return [(subject, grant) for subject, access in self.stores.items() for grant in access.grants()]
+        return [(subject, grant) for subject, grant in self._all_grants() if self._asked_here(grant)]
+
+    def find_grant(self, grant_id: str | None) -> StoreAccess:
+        """Return the store of a grant. Raises as `find`."""
+        found = next(((subject, grant) for subject, grant in self._all_grants() if grant.id == grant_id), None)
+        if found is None:
+            raise UnknownName(
+                f"there is no grant {word(grant_id or '')}; looked at {self.looked_at}",
+                hint="`lg-gateway approvals grants` shows those that count",
+            )
+        subject, grant = found
+        self._require_root(grant)
+        return self.stores[subject]
+
+    def _all_grants(self) -> Iterator[tuple[str, Grant]]:
+        for subject, access in self.stores.items():
+            yield from ((subject, grant) for grant in access.grants())
 
     def find(self, approval_id: str | None) -> Pending:
-        """Return a question. Raises `UsageError` without an id, `UnknownName` when there is no such question."""
+        """Return a question.
+
+        Raises `UsageError` without an id, `UnknownName` when there is no such question, and `ConfigError` when another
+        root than the named one asks it.
+        """
         if not approval_id:
             raise UsageError("which question? Give its id", hint="`lg-gateway approvals list` shows them")
         for subject, access in self.stores.items():
             approval = access.question(approval_id)
             if approval is not None:
-                return Pending(approval=approval, access=access, subject=subject)
+                self._require_root(approval)
+                return _pending(approval, access, subject)
         raise UnknownName(
             f"there is no question {word(approval_id)}; looked at {self.looked_at}",
             hint="`lg-gateway approvals list --all` shows answered and expired questions too",
         )
+
+    def _asked_here(self, asked: Approval | Grant) -> bool:
+        """Whether the named root asked. Questions of an earlier version do not say which root did."""
+        return self.root is None or not asked.root or asked.root == self.root
+
+    def _require_root(self, asked: Approval | Grant) -> None:
+        if not self._asked_here(asked):
+            raise ConfigError(
+                f"{asked.id} is asked for {word(asked.root)}, not for {word(self.root)}; nothing was done",
+                hint=f"pass --root {word(asked.root)} to answer it there",
+            )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -109,8 +145,13 @@ def run(args: argparse.Namespace) -> int:
 def opened_stores(args: argparse.Namespace) -> Iterator[Stores]:
     """Open the stores that the command line names, or else all of this user's. Raises `StoreError` where none opens."""
     places, looked_at = _places(args)
+    root = os.path.realpath(args.root) if args.root else None
     with ExitStack() as stack:
-        yield Stores(stores=dict(_opened(places, stack)), looked_at=looked_at)
+        yield Stores(stores=dict(_opened(places, stack)), looked_at=looked_at, root=root)
+
+
+def _pending(approval: Approval, access: StoreAccess, subject: str) -> Pending:
+    return Pending(approval=approval, access=access, subject=approval.root or subject)
 
 
 def _places(args: argparse.Namespace) -> tuple[dict[str, GatewayLocation], str]:
@@ -282,10 +323,10 @@ def _grants(stores: Stores, args: argparse.Namespace) -> int:
     found = [(subject, grant) for subject, grant in stores.grants() if args.all or grant.counts(now)]
     for subject, grant in found:
         if args.json:
-            print_json(asdict(grant) | {"counts": grant.counts(now), "for": subject}, sort_keys=True)
+            print_json(asdict(grant) | {"counts": grant.counts(now), "for": grant.root or subject}, sort_keys=True)
         else:
             tool = word(grant.tool, LIST_WIDTH)
-            say("  ".join([grant.id, _left(grant, now), tool, *_whose(grant), word(subject)]))
+            say("  ".join([grant.id, _left(grant, now), tool, *_whose(grant), word(grant.root or subject)]))
     if not found and not args.json:
         complain(f"no tool is approved for a run; looked at {stores.looked_at}")
     return 0
@@ -304,13 +345,7 @@ def _whose(grant: Grant) -> list[str]:
 
 def _revoke(stores: Stores, args: argparse.Namespace) -> int:
     """End a grant. Like a no it may come from any command of the user: it permits nothing."""
-    subject = next((subject for subject, grant in stores.grants() if grant.id == args.id), None)
-    if subject is None:
-        raise UnknownName(
-            f"there is no grant {word(args.id or '')}; looked at {stores.looked_at}",
-            hint="`lg-gateway approvals grants` shows those that count",
-        )
-    access, now = stores.stores[subject], time.time()
+    access, now = stores.find_grant(args.id), time.time()
     by = operator_of(access) or f"user {user_name()} at a command line"
     access.write(lambda tx: access.approvals.grants.revoke(tx, args.id, now=now, by=by))
     complain(f"{args.id} revoked")

@@ -12,6 +12,7 @@ import pytest
 from lg_gateway.serving.logs import start_logging
 from lg_policy.state import find_states
 from tests.gateway.approvals.support_approvals import NO_HOLD, OPERATOR
+from tests.gateway.calls.support_fs import fs_gateway, patch
 from tests.gateway.commands.support_commands import run
 from tests.gateway.commands.terminals import approvals_on_terminal
 from tests.gateway.rig import gateway_of, program_environment, send, server
@@ -188,3 +189,30 @@ async def test_questions_in_postgresql_are_found_without_a_place(tmp_path: Path,
         listed = run("approvals", "list", cwd=tmp_path, LG_CONFIG=str(tmp_path / "gateway.toml"))
 
     assert f"{asked}  pending" in listed.stdout, listed.stderr
+
+
+async def test_a_root_that_is_named_sees_and_answers_its_own_questions_alone_in_a_store_of_several(
+    tmp_path: Path,
+) -> None:
+    asking, other, state = tmp_path / "asking", tmp_path / "other", tmp_path / "state"
+    for root in (asking, other):
+        root.mkdir()
+        (root / "note.txt").write_text("one\n")
+    async with fs_gateway(tmp_path, asking, state=state) as gateway:
+        await gateway.settled()
+        asked = (await patch(gateway)).structured_content["error"]["approval_id"]
+
+    def at(root: Path, *action: str) -> subprocess.CompletedProcess[str]:
+        return run("approvals", *action, "--root", str(root), "--state-dir", str(state))
+
+    assert at(other, "list", "--all").stdout == ""
+    for action in ("show", "approve", "deny"):
+        refused = at(other, action, asked)
+        assert refused.returncode == 2, action
+        assert str(asking) in refused.stderr
+        assert str(other) in refused.stderr
+    # The state directory is enough to find it, also from a directory above, which is no root of anything.
+    listed = run("approvals", "list", "--state-dir", str(state), cwd=tmp_path)
+    assert asked in listed.stdout
+    assert str(asking) in listed.stdout
+    assert at(asking, "deny", asked).returncode == 0
