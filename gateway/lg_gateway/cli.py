@@ -27,9 +27,9 @@ from lg_policy.command_line.completion import completion_command
 from lg_policy.command_line.reading import read_command_line, tell_actions
 from lg_policy.config.flags import add_common_flags, typed_alone
 from lg_policy.errors import ConfigError
-from lg_policy.printing import exit_text
+from lg_policy.printing import exit_text, system_error_text
 from lg_policy.version import __version__
-from lg_policy.wire.standard_streams import flush_output
+from lg_policy.wire.standard_streams import fill_closed_streams, flush_output
 
 DESCRIPTION = (
     "Serve the tools of many MCP servers as one server. Every call is checked against your policy and recorded in a"
@@ -59,6 +59,7 @@ starts it; at a terminal you look at it and answer its questions.
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command and return its exit status: 0 done, 1 the call or check failed, 2 wrong usage or settings."""
+    fill_closed_streams()
     try:
         if typed_alone(argv):
             print(WELCOME)
@@ -69,6 +70,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     except BrokenPipeError:
         return 1  # the reader of standard output has left
+    except OSError as error:
+        print(f"lg-gateway: {system_error_text(error)}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         return 130
     finally:

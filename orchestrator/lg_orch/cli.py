@@ -15,9 +15,9 @@ from lg_policy.command_line.reading import read_command_line, tell_actions
 from lg_policy.config.flags import add_common_flags
 from lg_policy.errors import ConfigError, LgError
 from lg_policy.install_hints import extra_command
-from lg_policy.printing import exit_text
+from lg_policy.printing import exit_text, system_error_text
 from lg_policy.version import __version__
-from lg_policy.wire.standard_streams import flush_output
+from lg_policy.wire.standard_streams import fill_closed_streams, flush_output
 
 if TYPE_CHECKING:
     import argparse
@@ -29,6 +29,7 @@ DESCRIPTION = "Answer questions about a repository and change its files. Every t
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command and return its exit status."""
     command = ""
+    fill_closed_streams()
     try:
         typed = sys.argv[1:] if argv is None else argv
         # On a terminal the program alone opens a conversation; anywhere else it says what can be typed.
@@ -45,6 +46,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     except BrokenPipeError:
         return 1  # the reader of standard output has left
+    except OSError as error:
+        print(f"lg-orch: {system_error_text(error)}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         return 130
     finally:

@@ -15,6 +15,7 @@ within a row; a window that is made narrower after the text was printed.
 
 from __future__ import annotations
 
+import os
 import re
 import unicodedata
 from collections.abc import Iterator
@@ -148,6 +149,12 @@ def exit_text(error: BaseException) -> str:
         )
     text = error.text() if isinstance(error, LgError) else f"{type(error).__name__}: {error}".removesuffix(": ")
     return visible(text)
+
+
+def system_error_text(error: OSError) -> str:
+    """Return what the system refused, as the line with which a program ends: `/x/y: No space left on device`."""
+    place = f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, (str, bytes)) else ""
+    return visible(f"{place}{error.strerror or error}")
 
 
 def _parts(shown: str, room: int) -> Iterator[str]:

@@ -214,8 +214,10 @@ def replace_file(path: Path, data: bytes, mode: int = 0o600) -> None:
         if mode != 0o600:
             temporary.chmod(mode)
         temporary.replace(path)
-    except BaseException:
+    except BaseException as error:
         temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.filename is None:
+            error.filename = str(path)
         raise
 
 

@@ -18,6 +18,7 @@ speaks against a fork (`obstacle`), programs start as always. `LG_START=exec` as
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -68,7 +69,8 @@ def clean_start(module: str) -> None:
         return
     given = _environment_at_start()
     if _may_fork(given) and not _is_clean(given):
-        clean_interpreter(module, _inherited(given), given)
+        with contextlib.suppress(OSError):  # as under a limit of file sizes: then nothing is forked
+            clean_interpreter(module, _inherited(given), given)
 
 
 def fork_servers(spares: Sequence[int]) -> None:

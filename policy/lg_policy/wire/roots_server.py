@@ -22,7 +22,7 @@ from lg_policy.config.flags import (
     typed_alone,
 )
 from lg_policy.errors import ConfigError
-from lg_policy.printing import exit_text
+from lg_policy.printing import exit_text, system_error_text
 from lg_policy.wire.standard_streams import check_standard_streams, flush_output
 
 Run = Callable[[Sequence[Path], CommonFlags, ServeFlags], int]
@@ -80,6 +80,9 @@ class RootsServer:
         except ConfigError as error:
             print(f"{self.name}: {exit_text(error)}", file=sys.stderr)
             return 2
+        except OSError as error:
+            print(f"{self.name}: {system_error_text(error)}", file=sys.stderr)
+            return 1
         except KeyboardInterrupt:
             return 130
 

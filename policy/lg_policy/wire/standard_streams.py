@@ -8,12 +8,29 @@ import sys
 from lg_policy.errors import ConfigError
 
 
+def fill_closed_streams() -> None:
+    """Put the null device in the place of standard streams that this process was started without.
+
+    Call this first. Otherwise the next file, perhaps the store, gets the number of the closed stream, and whatever
+    writes to that stream writes into the file.
+    """
+    for descriptor, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            null = os.open(os.devnull, os.O_RDWR)
+            if null != descriptor:
+                os.dup2(null, descriptor, inheritable=False)
+                os.close(null)
+            setattr(sys, name, open(os.devnull, "r" if descriptor == 0 else "w", encoding="utf-8"))  # noqa: SIM115
+
+
 def check_standard_streams() -> None:
     """Raise `ConfigError` if this process was started without standard input or output.
 
-    Call this before anything else is opened: the first file would get the number of the closed descriptor.
+    Call this before anything else is opened, or `fill_closed_streams`: the first file would get the number of the
+    closed descriptor.
     """
-    closed = [name for name, stream in (("input", sys.stdin), ("output", sys.stdout)) if stream is None]
+    streams = (("input", sys.stdin), ("output", sys.stdout))
+    closed = [name for name, stream in streams if stream is None or getattr(stream, "name", "") == os.devnull]
     if closed:
         raise ConfigError(
             f"standard {' and '.join(closed)} {'is' if len(closed) == 1 else 'are'} closed, but MCP messages go there",

@@ -18,7 +18,7 @@ from lg_policy.config.flags import (
     typed_alone,
 )
 from lg_policy.errors import LgError
-from lg_policy.printing import exit_text
+from lg_policy.printing import exit_text, system_error_text
 from lg_policy.wire.roots_server import current_directory
 from lg_policy.wire.standard_streams import check_standard_streams, flush_output
 
@@ -86,8 +86,7 @@ def _main(argv: Sequence[str] | None) -> int:
     except BrokenPipeError:
         return 1  # the reader of standard output has left
     except OSError as error:
-        place = f"{error.filename}: " if error.filename else ""
-        print(f"lg-exec: {place}{error.strerror or error}", file=sys.stderr)
+        print(f"lg-exec: {system_error_text(error)}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130

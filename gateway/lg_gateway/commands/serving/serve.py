@@ -17,6 +17,7 @@ from lg_gateway.serving.logs import tell_start
 from lg_gateway.serving.running import prepare_from, running_gateway, settings_from
 from lg_policy.config.flags import ServeFlags, serve_flags, tell_terminal
 from lg_policy.errors import ConfigError
+from lg_policy.wire.standard_streams import check_standard_streams
 
 if TYPE_CHECKING:
     import socket
@@ -37,6 +38,8 @@ def run(args: argparse.Namespace) -> int:
     """`lg-gateway serve`."""
     from lg_gateway.serving.worker import WorkerPlace
 
+    if serve_flags(args).transport == "stdio":
+        check_standard_streams()
     place = WorkerPlace.of_this_process()
     setup = prepare_from(args, workers=place.count if place is not None else 1)
     flags = serve_flags(args)
