@@ -208,7 +208,6 @@ def _spec(
 ) -> ServerSpec:
     where = f"[gateway.servers.{name}]"
     _check(name, upstream, where)
-
     values = place.values()
 
     def expand(text: str, key: str) -> str:

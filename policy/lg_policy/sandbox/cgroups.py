@@ -10,15 +10,21 @@ below the nearest group above that hands both controllers down and that this use
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import secrets
+import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
-from lg_policy.sandbox import process_tree
+from lg_policy.sandbox import group_sweep, process_tree
 
 _CONTROLLERS = ("memory", "pids")
+_BUSY_TRIES = 250
+_BUSY_PAUSE_S = 0.02
+"""A group stays busy until the kernel has cleared the last of its processes away."""
 
 
 class TreeLimits(Protocol):
@@ -97,10 +103,10 @@ class Group:
         return "processes" if self._counter("pids", "pids.events", "max") else None
 
     def close(self) -> None:
-        """Remove the group. A group that is still busy is left for the system to clean up."""
-        for directory in dict.fromkeys(self._dirs.values()):
-            with contextlib.suppress(OSError):
-                os.rmdir(directory)
+        """Remove the group. One that is still busy is removed a little later, or by the next start of a server."""
+        busy = [directory for directory in dict.fromkeys(self._dirs.values()) if not _removed(directory)]
+        if busy:
+            threading.Thread(target=_remove_later, args=(busy,), daemon=True).start()
 
     def _counter(self, controller: str, file: str, key: str) -> int:
         directory = self._dirs.get(controller)
@@ -123,10 +129,29 @@ class Group:
             self._write(controller, file, value)
 
 
+def _remove_later(busy: list[str]) -> None:
+    for _ in range(_BUSY_TRIES):
+        time.sleep(_BUSY_PAUSE_S)
+        busy = [directory for directory in busy if not _removed(directory)]
+        if not busy:
+            return
+
+
+def _removed(directory: str) -> bool:
+    """Remove a group, and return whether nothing is left to try."""
+    try:
+        os.rmdir(directory)
+    except OSError as error:
+        return error.errno != errno.EBUSY
+    return True
+
+
 def find_hierarchy(
     mounts: str = "/proc/self/mountinfo", own: str = "/proc/self/cgroup", *, divide: bool = True
 ) -> Hierarchy | None:
     """Return where this process may make groups with memory and process limits, or `None`.
+
+    Groups that servers left there when they were killed are removed.
 
     `divide`: this process and its descendants may be moved into a leaf of their own group.
     """
@@ -141,6 +166,7 @@ def find_hierarchy(
         if kind == "cgroup2" and "" in places:
             parent = (_divided(point, places[""]) if divide else None) or _delegated(point, places[""])
             if parent is not None:
+                group_sweep.sweep(parent)
                 return Hierarchy(version=2, parents=dict.fromkeys(_CONTROLLERS, parent))
     parents = {}
     for kind, options, point in mounted:
@@ -148,6 +174,7 @@ def find_hierarchy(
             if kind == "cgroup" and controller in options and controller in places:
                 directory = point + places[controller].rstrip("/")
                 if _can_make_groups(directory):
+                    group_sweep.sweep(directory)
                     parents[controller] = directory
     return Hierarchy(version=1, parents=parents) if parents else None
 

@@ -20,7 +20,8 @@ def fill_closed_streams() -> None:
             if null != descriptor:
                 os.dup2(null, descriptor, inheritable=False)
                 os.close(null)
-            setattr(sys, name, open(os.devnull, "r" if descriptor == 0 else "w", encoding="utf-8"))  # noqa: SIM115
+            mode = "r" if descriptor == 0 else "w"
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115  it stays open
 
 
 def check_standard_streams() -> None:
