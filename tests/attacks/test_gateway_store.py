@@ -184,7 +184,12 @@ async def test_a_call_does_not_go_on_twice_from_one_answer(tmp_path: Path) -> No
         first = await ask(client, **given)
         put_back(place, "dialogues", old)
         again = await ask(client, **given)
+        # The columns that find the records of the call are changed too: what counts is the chain's own list.
+        edit(place, "UPDATE ledger SET request_id = 'other'")
+        put_back(place, "dialogues", old)
+        hidden = await ask(client, **given)
 
     assert not first.is_error
     assert again.structured_content["error"]["code"] == "conflict"
+    assert hidden.structured_content["error"]["code"] == "conflict"
     assert len([line for line in journal(log) if line.get("tool") == "ask"]) == 2

@@ -230,11 +230,7 @@ class Pipeline:
                 raise Conflict("the approval for this run has ended", hint="make the call again to be asked again")
             idempotency.claim(tx, context, this_process(), now)
             run_budgets.charge(tx, context, self._policy().settings.gateway.run_budget, now)
-            if (
-                context.pending is not None
-                and self._recorder.times_begun(tx, context.request_id) > context.pending.round
-            ):
-                # The row is an older copy that somebody put back; the chain cannot be.
+            if context.pending is not None and self._recorder.went_on(tx, context.pending):
                 raise Conflict("that question of the server was already answered", hint="nothing was done again")
             self._sending_step.check(tx, context)
 

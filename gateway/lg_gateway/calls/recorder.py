@@ -13,6 +13,8 @@ import mcp_types as t
 
 from lg_gateway.calls.call import Call, CallContext, new_request_id
 from lg_gateway.calls.in_thread import beginning
+from lg_gateway.elicitation.pending_questions import PendingQuestions
+from lg_gateway.ledger.anchors import GOES_ON
 from lg_gateway.ledger.flood_summary import FloodSummary
 from lg_gateway.ledger.ledger import Ledger, LedgerEntry
 from lg_gateway.ledger.outcomes import Outcome, OutcomeTable
@@ -99,7 +101,8 @@ class LedgerRecorder:
         If they raise, nothing is recorded and the call is not made. `halted` does the same, after it is known whether
         others have written to the ledger.
         """
-        entry = self._entry(context, phase="begun")
+        goes_on = f"{GOES_ON} {context.pending.round}" if context.pending is not None else None
+        entry = self._entry(context, phase="begun", detail=goes_on)
 
         def begin(tx: Tx) -> None:
             checks(tx)
@@ -208,9 +211,15 @@ class LedgerRecorder:
             raise StoreEdited("what the store says of this idempotency key was not written by this gateway")
         return None
 
-    def times_begun(self, tx: Tx, request_id: str) -> int:
-        """Return how often a call was begun: once, and once more for each round of questions that it went on from."""
-        return sum(record["phase"] == "begun" for record in self._ledger.records_of(tx, request_id))
+    def went_on(self, tx: Tx, pending: PendingQuestions) -> bool:
+        """Whether a call has gone on from its open question: the row is an older copy that somebody put back.
+
+        The chain's own list of such records cannot be hidden. Records of an earlier version are in no list: they are
+        counted by their column.
+        """
+        records = self._ledger.records_of(tx, pending.request_id)
+        begun = sum(record["phase"] == "begun" for record in records)
+        return begun > pending.round or self._ledger.notes.went_on(tx, pending.request_id, pending.noted)
 
     async def end_floods(self, *, everything: bool = False) -> None:
         """Record the refusals that were only counted, of minutes that are over, or of all."""

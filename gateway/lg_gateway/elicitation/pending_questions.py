@@ -2,7 +2,7 @@
 
 The questions of a call are found by the call's binding, as an approval is, because clients repeat first rounds. Each
 round is answered once, in the transaction that lets the call go on. A replayed answer changes nothing. Rows carry a
-keyed code, and a row that is put back as it once was is refused: the ledger says how often the call was begun.
+keyed code, and a row that is put back as it once was is refused: the ledger says that the call went on from it.
 
 A call of a 2026 server can go on from any gateway process, also after a restart. A call of a 2025 server waits
 in the process that holds its connection (`owner`) and ends with it.
@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+from lg_gateway.ledger.ledger import Ledger
 from lg_gateway.store.interface import StoreEdited, Tx
 from lg_gateway.store.keyed_rows import RowMac
 from lg_policy.errors import Conflict
@@ -40,6 +41,8 @@ class PendingQuestions:
     owner: str = ""
     expires: float = 0.0
     open: bool = True
+    noted: int = 0
+    """Number of the ledger's newest record when the question was asked."""
 
     def round_mark(self) -> str:
         """Return what the client carries from the question to the answer."""
@@ -49,8 +52,9 @@ class PendingQuestions:
 class PendingQuestionsTable:
     """Reads and writes open questions inside transactions. `now` is seconds since the epoch."""
 
-    def __init__(self, key: bytes) -> None:
+    def __init__(self, key: bytes, ledger: Ledger) -> None:
         self._code = RowMac(key, "a question of a server")
+        self._ledger = ledger
 
     def find(self, tx: Tx, binding: str, now: float) -> PendingQuestions | None:
         """Return the open questions of a call. Raises `StoreError` for another call's that was put in its place."""
@@ -67,7 +71,7 @@ class PendingQuestionsTable:
 
     def open(self, tx: Tx, pending: PendingQuestions) -> None:
         """Write a question, the first or the next of its call."""
-        self._write(tx, pending)
+        self._write(tx, replace(pending, noted=self._ledger.end(tx)))
 
     def close(self, tx: Tx, pending: PendingQuestions) -> None:
         """End a round, in the transaction that lets the call go on. Raises `Conflict` when that was done before."""

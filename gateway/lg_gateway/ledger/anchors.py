@@ -11,7 +11,7 @@ When records are sealed, the record of the sealing says again what the notes say
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
@@ -26,6 +26,8 @@ CARRIED = "segment sealed"
 CARRIED_DAYS = 1
 """Days for which notes about grants are said again: a grant counts for hours."""
 APPROVAL = "ap-"
+GOES_ON = "goes on with the answers of round"
+"""Begins the detail of a record: the call was begun before, and its server asked."""
 _PARTS = ("time", "outcome", "detail")
 _AT_ONCE = 1_000
 """Records that are read together."""
@@ -37,7 +39,7 @@ Note = dict[str, Any]
 
 @dataclass(frozen=True)
 class Marks:
-    """The newest note about a subject, and the newest use of an approval, up to some record; 0 where there is none."""
+    """The newest note about a subject, and the newest use of an answer, up to some record; 0 where there is none."""
 
     note: int = 0
     use: int = 0
@@ -64,8 +66,9 @@ def is_note(body: Mapping[str, Any]) -> bool:
 
 
 def is_use(body: Mapping[str, Any]) -> bool:
-    """Whether a record begins a call that a human approved."""
-    return body["phase"] == "begun" and str(body["approval_id"] or "").startswith(APPROVAL)
+    """Whether a record begins a call that a human approved, or lets one go on with answers to its server."""
+    answered = str(body["approval_id"] or "").startswith(APPROVAL) or str(body["detail"] or "").startswith(GOES_ON)
+    return body["phase"] == "begun" and answered
 
 
 class GenuineRecords(Protocol):
@@ -124,17 +127,27 @@ class NoteIndex:
 
     def used(self, tx: Tx, approval_id: str, since: int) -> bool:
         """Whether a call was begun with an approval after record `since`; true where that cannot be known any more."""
+        return any(body is None or body["approval_id"] == approval_id for body in self._uses(tx, since))
+
+    def went_on(self, tx: Tx, request_id: str, since: int) -> bool:
+        """Whether a call went on with answers to its server after record `since`; false where that cannot be known."""
+        return any(
+            body is not None and body["request_id"] == request_id and str(body["detail"] or "").startswith(GOES_ON)
+            for body in self._uses(tx, since)
+        )
+
+    def _uses(self, tx: Tx, since: int) -> Iterator[dict[str, Any] | None]:
+        """Yield the uses of answers after a record, the newest first; `None` at the end where older ones are gone."""
         rows = tx.execute(_LAST)
         marks = marks_of(self._records.genuine(tx, int(rows[0][0]))) if rows else None
         at = marks.use if marks is not None else 0
         while at > since:
             if at <= self._records.sealed_until(tx) and not _hash_of(tx, at):
-                return True
+                yield None
+                return
             body = self._records.genuine(tx, at)
-            if body["approval_id"] == approval_id:
-                return True
+            yield body
             at = _earlier(body, "last_use", at)
-        return False
 
     def _walk(self, tx: Tx, at: int, seen: _KnownNotes, after: int = 0) -> Mapping[str, Note]:
         """Follow the list from a note backwards, until what is known, or a record that says all of it again.

@@ -176,6 +176,11 @@ class Ledger:
         found = [self.opened(*row) for row in tx.execute(OF_REQUEST, (request_id,))]
         return [body for body in found if body is not None and body["request_id"] == request_id]
 
+    def end(self, tx: Tx) -> int:
+        """Return the number of the newest record."""
+        last = tx.execute(LAST_RECORD) or last_sealed(tx)
+        return int(last[0][0]) if last else 0
+
     def newest_note(self, tx: Tx, subject: str) -> dict[str, Any] | None:
         """Return time, outcome and detail of the newest note about a subject (`anchors`), `None` without one.
 

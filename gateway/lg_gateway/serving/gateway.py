@@ -159,7 +159,7 @@ class Gateway:
     def _sender(self) -> SendingStep:
         return SendingStep(
             self.store,
-            PendingQuestionsTable(self.setup.key("dialogues")),
+            PendingQuestionsTable(self.setup.key("dialogues"), self.ledger),
             lambda: self.policy.settings.approval,
             self.recorder.note,
             LoginPages(LoginStore(self.setup.environ), self.masker.learn),

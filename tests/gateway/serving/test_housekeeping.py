@@ -171,7 +171,7 @@ def fill(tx: Tx, gateway: Gateway, now: float) -> None:
         grant = new_grant(approval_id=f"ap-{name}", now=now, **given)
         gateway.approvals.grants.add(tx, replace(grant, expires=expires))
         dialogue = PendingQuestions(id=name, binding=name, request_id="r", approval_id=None, round=1, questions={})
-        PendingQuestionsTable(b"k").open(tx, replace(dialogue, expires=expires))
+        PendingQuestionsTable(b"k", gateway.ledger).open(tx, replace(dialogue, expires=expires))
     for name, days in (("short", 7), ("long", 125), ("ended", 125)):
         gateway.tokens.create(tx, name, role="client", scopes=(), lifetime_s=days * DAY, now=now, by="me")
     gateway.tokens.revoke(tx, "ended", now=now, by="me")
