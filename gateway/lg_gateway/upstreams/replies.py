@@ -18,6 +18,7 @@ from pydantic import PrivateAttr, TypeAdapter, ValidationError
 
 from lg_gateway.upstreams.client_side.log_messages import LogMessages
 from lg_gateway.upstreams.progress import Progress
+from lg_gateway.upstreams.wire_text import TOO_DEEP
 from lg_policy.limits import cut_at_word
 from lg_policy.wire.argument_repair import target
 from lg_policy.wire.quick_models import built, changed
@@ -271,6 +272,8 @@ def _is_object(root: Mapping[str, Any], part: object, room: int) -> bool:
 def _unusable(definition: object) -> str:
     if not isinstance(definition, Mapping):
         return "its definition is not an object"
+    if TOO_DEEP in definition:
+        return TOO_DEEP
     name, schema = definition.get("name"), definition.get("inputSchema")
     if not isinstance(name, str) or not name:
         return "it has no name"

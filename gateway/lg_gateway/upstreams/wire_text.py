@@ -20,6 +20,8 @@ log = logging.getLogger(__name__)
 
 MAX_DEPTH = 200
 """Levels of nesting. The JSON readers of clients give up soon after."""
+TOO_DEEP = f"it is nested more than {MAX_DEPTH} levels deep"
+"""Also the member that a listed item has in the place of all but its name."""
 NUMBER_CHARACTERS = 300
 """Digits of an integer. A longer one is beyond the range of a double."""
 
@@ -27,6 +29,9 @@ _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 _LONG_NUMBER = re.compile(rb"[0-9]{%d}|[eE]\+?[0-9]{3}" % (NUMBER_CHARACTERS + 1))
 _TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*+"?|[{}\[\]]', re.DOTALL)
 _ID_VALUE = re.compile(rb'\s*:\s*(-?[0-9]{1,18}|"[^"\\]{0,200}")')
+_NAME_VALUE = re.compile(rb'\s*:\s*("(?:[^"\\]|\\.){0,200}")', re.DOTALL)
+_LISTS = frozenset({b'"tools"', b'"prompts"', b'"resources"', b'"resourceTemplates"'})
+_LIST_DEPTH, _ITEM_DEPTH = 3, 4
 _SPACE = re.compile(r"[ \t\n\r\0]*")
 _COLON = re.compile(rb"\s*:")
 _EMBEDDED = re.compile(r'\{\s*"(?:jsonrpc|id|result|error)"\s*:')
@@ -37,8 +42,28 @@ class Unreadable(Exception):
     """The text is not JSON, even when repaired. The message says why."""
 
 
+class NestedTooDeeply(Unreadable):
+    """The text has too many levels."""
+
+    def __init__(self) -> None:
+        super().__init__(TOO_DEEP)
+
+
 def read_values(data: bytes) -> list[Any]:
-    """Return the JSON values of a line, mostly one. Raises `Unreadable` when it does not begin with one."""
+    """Return the JSON values of a line, mostly one. Raises `Unreadable` when it does not begin with one.
+
+    A listed item that is nested too deeply is replaced by its name: it costs itself, not the list.
+    """
+    try:
+        return _read(data)
+    except NestedTooDeeply:
+        lighter = _without_deep_items(data)
+        if lighter is None:
+            raise
+        return _read(lighter)
+
+
+def _read(data: bytes) -> list[Any]:
     unusual = _LONG_NUMBER.search(data) is not None  # the reader's own way is quicker
     if not unusual and data.startswith(b"{") and data.count(b"[") + data.count(b"{") <= MAX_DEPTH:
         try:
@@ -58,7 +83,7 @@ def read_values(data: bytes) -> list[Any]:
         try:
             value, at = decoder.raw_decode(text, at)
         except RecursionError as error:
-            raise Unreadable(f"it is nested more than {MAX_DEPTH} levels deep") from error
+            raise NestedTooDeeply from error
         except ValueError as error:
             if values:
                 return values  # what follows a message on its line is noise
@@ -98,6 +123,43 @@ def outline(data: bytes) -> Outline:
                 number = json.loads(value.group(1).decode("utf-8", "replace"))
     answers = b'"result"' in names or b'"error"' in names
     return Outline(number=number, answers=answers, asks=b'"method"' in names and not answers)
+
+
+def _without_deep_items(data: bytes) -> bytes | None:
+    """Return a message in whose listed items those that are nested too deeply have only a name; `None` without any."""
+    kept: list[bytes] = []
+    depth = done = 0
+    keys, item = [b"", b""], _Item()
+    for token in _TOKEN.finditer(data):
+        mark = token.group()
+        if mark in (b"{", b"["):
+            depth += 1
+            if depth == _ITEM_DEPTH and item.listed:
+                item = _Item(start=token.start(), listed=True)
+            elif depth == _LIST_DEPTH:
+                item = _Item(listed=mark == b"[" and keys[0] == b'"result"' and keys[1] in _LISTS)
+            item.deep = item.deep or depth > MAX_DEPTH
+        elif mark in (b"}", b"]"):
+            if depth == _ITEM_DEPTH and item.deep and item.listed:
+                kept += [data[done : item.start], b'{"name":%b,"%b":true}' % (item.name, TOO_DEEP.encode())]
+                done = token.end()
+            depth -= 1
+        elif depth in (1, 2) and _COLON.match(data, token.end()) is not None:
+            keys[depth - 1] = mark
+        elif depth == _ITEM_DEPTH and mark == b'"name"':
+            found = _NAME_VALUE.match(data, token.end())
+            item.name = found.group(1) if found is not None else item.name
+    return b"".join([*kept, data[done:]]) if kept else None
+
+
+@dataclass
+class _Item:
+    """One listed item while it is read past. `listed`: it lies in a list of tools, prompts or resources."""
+
+    start: int = 0
+    name: bytes = b'""'
+    deep: bool = False
+    listed: bool = False
 
 
 def whole_number(number: Any) -> Any:
@@ -151,7 +213,7 @@ def _check_depth(values: list[Any]) -> None:
         level = [inner for value in level if isinstance(value, dict | list) for inner in _children(value)]
         if not level:
             return
-    raise Unreadable(f"it is nested more than {MAX_DEPTH} levels deep")
+    raise NestedTooDeeply
 
 
 def _children(value: dict[str, Any] | list[Any]) -> Iterator[Any]:

@@ -18,6 +18,7 @@ from lg_gateway.upstreams.replies import (
     read_called,
     without_nulls,
 )
+from lg_gateway.upstreams.wire_text import TOO_DEEP
 
 COMPLETION_VALUES = 100
 VALUE_CHARACTERS = 1_000
@@ -87,6 +88,8 @@ def read_items(method: str, raw: object, reply: Reply) -> None:
     reply.items = []
     for place, definition in enumerate(listed if isinstance(listed, list) else []):
         try:
+            if isinstance(definition, Mapping) and TOO_DEEP in definition:
+                raise ValueError(TOO_DEEP)
             if len(as_json(definition)) > ITEM_BYTES:
                 raise ValueError(f"its definition has more than {ITEM_BYTES} bytes")
             given = without_nulls(definition) if isinstance(definition, Mapping) else definition
