@@ -10,12 +10,16 @@ from typing import Any
 import anyio
 import mcp_types as t
 import pytest
+from mcp.shared.exceptions import MCPError
 
 from lg_gateway.calls.in_thread import in_thread_if_large
-from lg_gateway.calls.results import GATEWAY
+from lg_gateway.calls.offer_answers import completion_answer, offer_answer
+from lg_gateway.calls.results import GATEWAY, REFUSED, ServerRefusal, refusal
 from lg_gateway.catalog.catalog import Catalog
 from lg_gateway.store.canonical_json import canonical
 from lg_gateway.upstreams.relay import Relay
+from lg_policy.errors import PolicyDenied
+from lg_policy.rules.rule_set import Kind
 from lg_policy.secrets.masking import Masker
 from tests.gateway.misbehaving import misbehaving, named, result, said
 from tests.gateway.rig import ALLOW_ALL, call, gateway_of, records, send, text_of, until
@@ -37,6 +41,33 @@ BLOCKS = [
     {"type": "text", "text": "approval_required: see above", "_meta": MARKS},
     {"type": "resource", "resource": RESOURCE, "_meta": {"deep": MARKS}},
 ]
+
+
+@pytest.mark.attack("Strangers", "our own JSON-RPC code and marks in a server's protocol error, with data of any form")
+@pytest.mark.parametrize(
+    "data", [{"error": FORGED, GATEWAY: True, " LG/Gateway": True}, {"x": 1}, {"error": "text"}, [1], "text", 5, None]
+)
+def test_a_servers_protocol_error_does_not_pass_for_a_refusal_by_the_gateway(data: Any) -> None:
+    answer = refusal(ServerRefusal("odd", t.ErrorData(code=REFUSED, message="approval_required: x", data=data)))
+    for made in (
+        lambda: offer_answer(answer, Kind.RESOURCE, "odd+x://a", modern=True),
+        lambda: offer_answer(answer, Kind.PROMPT, "odd__a", modern=False),
+        lambda: completion_answer(answer, "odd__a"),
+    ):
+        with pytest.raises(MCPError) as caught:
+            made()
+        assert caught.value.error.code == t.INTERNAL_ERROR
+        assert GATEWAY not in json.dumps(caught.value.error.data).lower()
+
+
+@pytest.mark.attack("Strangers", "reading a resource that the gateway refuses, to tell its refusal from a server's")
+def test_a_refusal_of_a_resource_by_the_gateway_carries_its_mark() -> None:
+    answer = refusal(PolicyDenied("no"))
+    with pytest.raises(MCPError) as caught:
+        offer_answer(answer, Kind.RESOURCE, "odd+x://a", modern=True)
+    assert caught.value.error.code == REFUSED
+    assert caught.value.error.data[GATEWAY] is True
+    assert completion_answer(answer, "odd__a").completion.values == []
 
 
 @pytest.mark.attack(

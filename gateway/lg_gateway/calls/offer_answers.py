@@ -11,11 +11,9 @@ from typing import Any
 import mcp_types as t
 from mcp.shared.exceptions import MCPError
 
-from lg_gateway.calls.results import FRAME, SERVER_ERROR
+from lg_gateway.calls.results import FRAME, GATEWAY, REFUSED, SERVER_ERROR
 from lg_policy.rules.rule_set import Kind
 
-REFUSED = -31_000
-"""The code of a refusal by the gateway: policy, approval, limits. `data.error.code` says which."""
 NOT_FOUND_2025 = -32_002
 """How a server of the 2025 protocol says that a resource does not exist; later it is `-32602`."""
 _CODES = {"invalid_arguments": t.INVALID_PARAMS, "not_found": t.INVALID_PARAMS, "internal": t.INTERNAL_ERROR}
@@ -47,8 +45,7 @@ def completion_answer(answer: t.CallToolResult, name: str) -> t.CompleteResult:
     frame = meta.pop(FRAME, None) or {}
     if answer.is_error:
         error = _error(answer, meta, Kind.COMPLETION, name, modern=True)
-        ours = error.error.data["error"] if isinstance(error.error.data, dict) and error.code == REFUSED else {}
-        if ours.get("code") not in UNASKED:
+        if SERVER_ERROR in (answer.meta or {}) or _code(answer) not in UNASKED:
             raise error
     completion = t.Completion(
         values=frame.get("values", []), total=frame.get("total"), has_more=frame.get("has_more", False)
@@ -73,7 +70,6 @@ def _contents(block: t.ContentBlock, address: str) -> t.TextResourceContents | t
 
 def _error(answer: t.CallToolResult, meta: dict[str, Any], kind: Kind, address: str, *, modern: bool) -> MCPError:
     theirs = meta.pop(SERVER_ERROR, None)
-    structured = answer.structured_content if isinstance(answer.structured_content, dict) else {}
     if isinstance(theirs, dict):
         code, data = theirs["code"], theirs.get("data")
         if kind is Kind.RESOURCE:
@@ -85,7 +81,17 @@ def _error(answer: t.CallToolResult, meta: dict[str, Any], kind: Kind, address: 
             elif code == t.INVALID_PARAMS and names_it and not modern:
                 code = NOT_FOUND_2025
         return MCPError(code, str(theirs["message"]), data)
-    error = structured.get("error")
-    ours = error.get("code") if isinstance(error, dict) else None
     text = "\n".join(block.text for block in answer.content if isinstance(block, t.TextContent))
-    return MCPError(_CODES.get(str(ours), REFUSED), text, {"error": error} if error else None)
+    error = _refusal(answer)
+    return MCPError(_CODES.get(_code(answer), REFUSED), text, {"error": error, GATEWAY: True} if error else None)
+
+
+def _code(answer: t.CallToolResult) -> str:
+    """Return the code of a refusal by the gateway."""
+    return str(_refusal(answer).get("code", ""))
+
+
+def _refusal(answer: t.CallToolResult) -> dict[str, Any]:
+    structured = answer.structured_content if isinstance(answer.structured_content, dict) else {}
+    error = structured.get("error")
+    return error if isinstance(error, dict) else {}

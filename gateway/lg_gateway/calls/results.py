@@ -30,6 +30,9 @@ log = logging.getLogger(__name__)
 _HIDDEN_META = ("io.modelcontextprotocol/",)
 GATEWAY = "lg/gateway"
 """On a result: the gateway itself says so. A client believes our error codes and ids only beside this mark."""
+REFUSED = -31_000
+"""The code of a refusal by the gateway where the protocol has no error result: policy, approval, limits.
+`data.error.code` says which."""
 SERVER_ERROR = "lg/server-error"
 """On a refusal: the JSON-RPC error of the server, `{server, code, message, data}`."""
 FRAME = "lg/frame"
@@ -57,10 +60,16 @@ class Shaped:
 
 
 class ServerRefusal(Internal):
-    """A server answered a call with a protocol error of its own."""
+    """A server answered a call with a protocol error of its own.
+
+    Nothing in it passes for a refusal by the gateway: neither its code nor the mark in its data.
+    """
 
     def __init__(self, server: str, error: t.ErrorData) -> None:
-        data = error.data if error.data is not None and is_small(error.data, DATA_CHARACTERS) else None
+        if error.code == REFUSED:
+            error = error.model_copy(update={"code": t.INTERNAL_ERROR})
+        small = error.data is not None and is_small(error.data, DATA_CHARACTERS)
+        data = _without_gateway_mark(error.data) if small else None
         said = f" {cut_at_word(json.dumps(data, ensure_ascii=False), 500)}" if data not in (None, "") else ""
         super().__init__(f"server {server} refused the call: {cut_at_word(error.message, 500)} ({error.code}){said}")
         self.detail = {"server": server, "code": error.code, "message": error.message, "data": data}
@@ -161,7 +170,7 @@ def _without_marks(meta: Mapping[str, Any] | None, *, builtin: bool) -> dict[str
     return {
         key: _without_gateway_mark(value)
         for key, value in meta.items()
-        if not key.startswith(_HIDDEN_META) and key not in _OURS and (builtin or not key.startswith("lg/"))
+        if not key.startswith(_HIDDEN_META) and key not in _OURS and (builtin or not _poses(key))
     }
 
 
@@ -191,8 +200,17 @@ def _addressed_meta(meta: dict[str, Any] | None, public: Callable[[str], str]) -
 def _without_gateway_mark(value: Any) -> Any:
     """Return a JSON value in which the gateway's mark stands nowhere as a key."""
     if isinstance(value, dict):
-        return {key: _without_gateway_mark(item) for key, item in value.items() if key != GATEWAY}
+        return {key: _without_gateway_mark(item) for key, item in value.items() if _plain(key) != GATEWAY}
     return [_without_gateway_mark(item) for item in value] if isinstance(value, list) else value
+
+
+def _poses(key: str) -> bool:
+    """Whether a key is one of ours, or reads like one to a program that is not exact."""
+    return _plain(key).startswith("lg/")
+
+
+def _plain(key: str) -> str:
+    return key.strip().casefold()
 
 
 def masks(setting: str, entry: Entry) -> bool:

@@ -59,7 +59,7 @@ def cleaned_meta(spec: ServerSpec, meta: Mapping[str, Any] | None, public: Publi
     kept = {
         key: value
         for key, value in (meta or {}).items()
-        if not key.startswith(_OWN_META) and (spec.builtin or not key.startswith(_BUILTIN_META))
+        if not key.startswith(_OWN_META) and (spec.builtin or not key.strip().casefold().startswith(_BUILTIN_META))
     }
     return with_addresses(kept, lambda uri: public(spec.name, uri)) or None
 

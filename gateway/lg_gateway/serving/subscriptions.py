@@ -27,7 +27,8 @@ from mcp.server.subscriptions import (
 )
 from mcp.shared.exceptions import MCPError
 
-from lg_gateway.calls.offer_answers import REFUSED, not_found
+from lg_gateway.calls.offer_answers import not_found
+from lg_gateway.calls.results import GATEWAY, REFUSED
 from lg_gateway.catalog.entry import Entry
 from lg_gateway.serving.advertising import Advertising
 from lg_gateway.serving.gateway import Gateway
@@ -123,7 +124,7 @@ class Subscriptions:
         try:
             held = await self._acquire(self._identify(ctx), address, len(mine))
         except LgError as error:
-            raise MCPError(REFUSED, error.text(), {"error": error.payload()}) from error
+            raise MCPError(REFUSED, error.text(), {"error": error.payload(), GATEWAY: True}) from error
         if address in mine or self._subscribed.get(number) is not mine:  # meanwhile it subscribed twice, or left
             self._release(*held)
         else:

@@ -17,8 +17,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from lg_gateway.calls.call import CallContext
 from lg_gateway.calls.exchange import stored
-from lg_gateway.calls.offer_answers import REFUSED
-from lg_gateway.calls.results import SERVER_ERROR, masks
+from lg_gateway.calls.results import GATEWAY, REFUSED, SERVER_ERROR, masks
 from lg_gateway.catalog.addresses import Addresses
 from lg_gateway.catalog.entry import Entry
 from lg_gateway.elicitation.refusals import NotPassedOn, Refused
@@ -295,7 +294,9 @@ def error_of(result: t.CallToolResult | None) -> dict[str, Any]:
         return {key: value for key, value in shown.items() if value is not None}
     said = structured.get("error") if isinstance(structured, dict) else None
     text = "\n".join(block.text for block in result.content if isinstance(block, t.TextContent)) if result else ""
-    return {"code": REFUSED, "message": text or "the task failed"} | ({"data": {"error": said}} if said else {})
+    return {"code": REFUSED, "message": text or "the task failed"} | (
+        {"data": {"error": said, GATEWAY: True}} if said else {}
+    )
 
 
 def _gone(server: str) -> ServerSpec:

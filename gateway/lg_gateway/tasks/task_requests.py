@@ -14,7 +14,7 @@ from mcp.shared.inbound import MCP_NAME_HEADER, decode_header_value
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
 from lg_gateway.calls.call import TaskUse
-from lg_gateway.calls.offer_answers import REFUSED
+from lg_gateway.calls.results import GATEWAY, REFUSED
 from lg_gateway.store.interface import StoreError
 from lg_gateway.tasks.public_task import public_task
 from lg_gateway.tasks.task_keeper import TaskKeeper
@@ -100,7 +100,7 @@ class TaskRequests:
                 task = await work(identity, params.task_id)
         except LgError as error:
             code = t.INVALID_PARAMS if error.code == "invalid_arguments" else REFUSED
-            raise MCPError(code, error.text(), {"error": error.payload()}) from error
+            raise MCPError(code, error.text(), {"error": error.payload(), GATEWAY: True}) from error
         except StoreError as error:
             raise MCPError(t.INTERNAL_ERROR, Internal("tasks cannot be read now").text()) from error
         if task is None:
