@@ -300,9 +300,9 @@ class Upstream:
     async def _ready(self) -> Client:
         """Return the client. Wait while the server starts; start it if it waits after failures."""
         attempts = self._attempts
-        self._wanted.set()
         with anyio.move_on_after(self.spec.connect_timeout_s):
             while self._client is None and self._attempts == attempts:
+                self._wanted.set()  # again after each news: a pause that has just begun does not know of this call
                 await self._news.wait()
         if self._client is None:
             reason = self.error or "it did not answer"

@@ -15,7 +15,7 @@ import anyio.lowlevel
 import pytest
 
 from lg_gateway.upstreams.handshake_memory import HandshakeMemory
-from lg_gateway.upstreams.restart_policy import RETRY_S, Backoff, Restart, restart
+from lg_gateway.upstreams.restart_policy import CRASH_LOOP, RETRY_S, Backoff, Restart, restart
 from lg_gateway.upstreams.upstream import UpstreamState
 from tests.gateway.misbehaving import misbehaving, named, said
 from tests.gateway.rig import (
@@ -101,6 +101,16 @@ async def test_a_call_that_a_server_never_read_is_said_not_to_be_sent_and_is_not
         assert "may have taken effect" not in told
     calls = [seen["params"]["arguments"].get("number") for seen in journal(log) if seen["method"] == "tools/call"]
     assert [number for number in calls if number is not None] == [0], "the first filled the pipe"
+
+
+async def test_a_server_that_dies_with_each_call_is_woken_by_each_next_one(tmp_path: Path) -> None:
+    async with gateway_of(tmp_path, misbehaving(tmp_path, tools=named("die", "echo")), ALLOW_ALL, PACE) as gateway:
+        lost = [await call(gateway, "odd__die") for _ in range(CRASH_LOOP + 3)]
+        last = await call(gateway, "odd__echo")
+
+    # A call that came before the pause had begun woke nobody, and waited until it was given up.
+    assert {answer.structured_content["error"]["code"] for answer in lost} == {"outcome_unknown"}
+    assert not last.is_error
 
 
 async def test_a_server_in_a_crash_loop_stays_listed_and_a_call_wakes_it(tmp_path: Path) -> None:

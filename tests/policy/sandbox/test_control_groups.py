@@ -8,10 +8,9 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-import pytest
-
 from lg_policy.sandbox.cgroups import Group, find_hierarchy
 from lg_policy.sandbox.group_sweep import YOUNG_S, sweep
+from tests.support import require
 
 ENDED = "lg-exec-4194999"
 """Of a process number that no system gives."""
@@ -58,9 +57,9 @@ def test_a_group_of_a_running_server_is_kept_though_it_is_empty(tmp_path: Path) 
     assert group.exists()
 
 
-@pytest.mark.skipif(find_hierarchy(divide=False) is None, reason="no control groups can be made here")
 def test_a_group_that_is_busy_when_its_call_ends_is_removed_when_its_last_process_is_gone() -> None:
     hierarchy = find_hierarchy(divide=False)
+    require(hierarchy is not None, "no control groups can be made here")
     assert hierarchy is not None
     group = Group(hierarchy, Limits())
     with subprocess.Popen(["sleep", "600"]) as process:
