@@ -50,6 +50,16 @@ def test_a_package_whose_body_was_put_off_has_all_its_names(package: str) -> Non
     )
 
 
+def test_finding_secrets_needs_no_http_client_and_no_processes_and_both_can_be_had_later() -> None:
+    loaded, found = run(
+        "import sys\nfrom lg_policy.secrets.shapes import library_shapes\nassert library_shapes()\n"
+        "print(*sorted(sys.modules))\nimport multiprocessing.pool, requests\n"
+        "print(multiprocessing.Pool.__name__, requests.get.__name__)"
+    ).splitlines()
+    assert not {"multiprocessing", "multiprocessing.context", "requests", "requests.sessions"} & set(loaded.split())
+    assert found == "Pool get"
+
+
 def test_a_name_that_a_package_lacks_is_an_import_error() -> None:
     run(
         "from lg_policy.quick_imports import USED_LATER, quick_imports\n"

@@ -8,7 +8,6 @@ Not covered: whether anybody sees it. `lg-gateway approvals watch` shows every q
 
 from __future__ import annotations
 
-import html
 import logging
 import os
 import shutil
@@ -93,4 +92,6 @@ def desktop_command(text: str, which: Callable[[str], str | None] = shutil.which
         return [program, "-e", script, text, TITLE] if program is not None else None
     program = which("notify-send")
     # The text of a notification may have markup there.
-    return [program, "--app-name=lg-gateway", "--", TITLE, html.escape(text)] if program is not None else None
+    from html import escape  # brings a table of all entities
+
+    return [program, "--app-name=lg-gateway", "--", TITLE, escape(text)] if program is not None else None

@@ -105,8 +105,9 @@ def library_shapes() -> list[Shape]:
     """Return the expressions of detect-secrets. The import takes a tenth of a second; it reads no network."""
     import re2
 
-    # The library can ask issuers whether a secret is valid. That is never done here, and its HTTP client takes 9 MB.
-    with put_off("requests", Response=object):
+    # The library can ask issuers whether a secret is valid, and scan files in processes of its own. Neither is done
+    # here, and what it needs for that takes 9 and 2 MB.
+    with put_off("requests", Response=object), put_off("multiprocessing"):
         from detect_secrets.core.plugins.util import get_mapping_from_secret_type_to_class
         from detect_secrets.plugins.base import RegexBasedDetector
 
