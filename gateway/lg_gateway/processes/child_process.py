@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import io
 import logging
+import math
 import os
 import secrets
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -40,6 +42,9 @@ TERM_GRACE_S = 2.0
 LOG_BYTES = 1_000_000
 LINE_BYTES = 64_000
 TAIL_BYTES = 2_000
+LOG_BURST = 1_000_000
+LOG_RATE = 50_000
+"""Bytes of its output that a server gets into its log at once, and in a second after that."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,6 +136,8 @@ class Child:
         self.tail = b""
         self.mask: Callable[[str], str] | None = None
         """Hides secrets in what is logged of its output."""
+        self._allowance = LogAllowance()
+        self._left_out = 0
         self._reaper = reaper_
         reaper_.watch(process.pid)
 
@@ -144,21 +151,40 @@ class Child:
         try:
             while True:
                 pending += await stream.receive()
-                whole = pending if len(pending) > LINE_BYTES else pending[: pending.rfind(b"\n") + 1]
+                end = pending.rfind(b"\n") + 1
+                whole = pending[:end] if end or len(pending) <= LINE_BYTES else pending
                 pending = pending[len(whole) :]
                 self._note(file, whole)
         except (anyio.EndOfStream, anyio.ClosedResourceError, anyio.BrokenResourceError):
             return
         finally:
             self._note(file, pending)
+            self._say_left_out(file)
             file.close()
 
     def _note(self, file: BoundedLog, data: bytes) -> None:
-        """Write whole lines, so that a secret is not missed because it came in two parts."""
-        if self.mask is not None:
-            data = self.mask(data.decode("utf-8", "replace")).encode("utf-8", "replace")
+        """Write whole lines, so that a secret is not missed because it came in two parts.
+
+        Of a flood only the end is looked at: hiding secrets in megabytes would take the time of all other work.
+        """
+        if not self._allowance.take(len(data), time.monotonic()):
+            self._left_out += len(data)
+            self.tail = self._masked(data[-TAIL_BYTES:].partition(b"\n")[2])[-TAIL_BYTES:]
+            return
+        data = self._masked(data)
         self.tail = (self.tail + data)[-TAIL_BYTES:]
+        self._say_left_out(file)
         file.write(data)
+
+    def _say_left_out(self, file: BoundedLog) -> None:
+        if self._left_out:
+            file.write(b"[%d bytes left out: the server printed too much at once]\n" % self._left_out)
+            self._left_out = 0
+
+    def _masked(self, data: bytes) -> bytes:
+        if self.mask is None:
+            return data
+        return self.mask(data.decode("utf-8", "replace")).encode("utf-8", "replace")
 
     def last_words(self) -> str:
         """Return the last line that the server printed, for a message about its end."""
@@ -229,6 +255,23 @@ def child_environment(environ: Mapping[str, str]) -> dict[str, str]:
     """Return the part of the environment that every server gets. Exported shell functions are left out."""
     names: Sequence[str] = INHERITED_WINDOWS if sys.platform == "win32" else INHERITED
     return {name: environ[name] for name in names if name in environ and not environ[name].startswith("()")}
+
+
+class LogAllowance:
+    """What a server may print for its log: a burst at once, and a steady rate after it. What is beyond is left out."""
+
+    def __init__(self, burst: float = LOG_BURST, rate: float = LOG_RATE) -> None:
+        self._burst, self._rate = burst, rate
+        self._left, self._at = burst, -math.inf
+
+    def take(self, size: int, now: float) -> bool:
+        """Return whether that many bytes may be written now."""
+        self._left = min(self._burst, self._left + (now - self._at) * self._rate)
+        self._at = now
+        if size > self._left:
+            return False
+        self._left -= size
+        return True
 
 
 class BoundedLog:
