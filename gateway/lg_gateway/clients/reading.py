@@ -7,19 +7,20 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections import ChainMap
+from collections import ChainMap, Counter
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from lg_gateway.clients.dialects.own_shapes import ANY
 from lg_gateway.clients.dialects.shared import ClientRow, Raw, Reading
 from lg_gateway.clients.entry import ClientEntry, ClientFile, UnusableEntry
 from lg_gateway.clients.formats.documents import Document, read_document
 from lg_gateway.clients.formats.json_comments import JsonObject
 from lg_gateway.clients.names import NAME, fit_name
 from lg_gateway.clients.normal_form import settings_of
-from lg_gateway.clients.recognition import CLIENTS, at, recognise
+from lg_gateway.clients.recognition import CLIENTS, at, has, recognise
 from lg_policy.errors import ConfigError
 
 log = logging.getLogger(__name__)
@@ -154,21 +155,42 @@ def _table(document: Document, row: ClientRow, found: ClientFile) -> tuple[str, 
             if other:
                 found.notes.append(f"the servers below {other!r} are ignored, because {filled[0]!r} has some")
         return filled[0], tables[filled[0]]
+    if not tables and _begun(content, row):
+        return "", {}
     if not tables or not isinstance(content, Mapping):
         raise ConfigError(f'{document.path}: expected an object with a table "mcpServers"')
     return next(iter(tables.items()))
+
+
+def _begun(content: Any, row: ClientRow) -> bool:
+    """Return whether a client's file says nothing yet, or `null` where its servers belong."""
+    if row is ANY or not isinstance(content, Mapping):
+        return False
+    return not content or any(has(content, steps) and at(content, steps) is None for steps in row.tables)
 
 
 def _named(table: Any) -> Mapping[str, Any] | None:
     """Return a table of servers as such; a list of servers by the `name` of each."""
     if isinstance(table, Mapping):
         return table
-    if not isinstance(table, list) or not all(isinstance(entry, dict) for entry in table):
+    if not isinstance(table, list):
         return None
-    names = [entry.get("name") for entry in table]
-    if not all(isinstance(name, str) for name in names) or len(set(names)) < len(names):
+    own = [_own_name(entry) for entry in table]
+    if 1 not in Counter(name for name in own if name).values():
         return None
-    return {entry["name"]: {key: value for key, value in entry.items() if key != "name"} for entry in table}
+    names = [name or f"entry {number}" for number, name in enumerate(own, start=1)]
+    found = JsonObject(
+        (name, {key: value for key, value in entry.items() if key != "name"} if isinstance(entry, dict) else entry)
+        for name, entry in zip(names, table, strict=True)
+    )
+    found.doubled = frozenset(name for name, count in Counter(names).items() if count > 1)
+    return found
+
+
+def _own_name(entry: Any) -> str:
+    """Return what an entry of a list is called: by its `name`, else by the block of a hub that it `uses`."""
+    names = (entry.get("name"), entry.get("uses")) if isinstance(entry, dict) else ()
+    return next((name for name in names if isinstance(name, str)), "")
 
 
 def _project(content: Any, root: Path | None, found: ClientFile) -> Raw:

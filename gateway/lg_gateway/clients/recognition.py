@@ -65,7 +65,7 @@ def recognise(path: PurePath, content: Any) -> ClientRow:
     if not isinstance(content, Mapping):
         return own_shapes.ANY
     name = _by_path(path)
-    if name is not None and any(at(content, steps) for steps in CLIENTS[name].tables):
+    if name is not None and (not content or any(has(content, steps) for steps in CLIENTS[name].tables)):
         return CLIENTS[name]
     name = _by_tables(content) or _by_entries(content.get("mcpServers"))
     if name is None and path.name == ".mcp.json":
@@ -82,6 +82,12 @@ def at(content: Any, steps: tuple[str, ...]) -> Any:
     for step in steps:
         content = content.get(step) if isinstance(content, Mapping) else None
     return content
+
+
+def has(content: Any, steps: tuple[str, ...]) -> bool:
+    """Return whether anything stands below these keys, if only `null`."""
+    around = at(content, steps[:-1])
+    return isinstance(around, Mapping) and bool(steps) and steps[-1] in around
 
 
 def _by_path(path: PurePath) -> str | None:

@@ -59,7 +59,7 @@ def propose_sandbox(command: str, args: Sequence[str], environ: Mapping[str, str
     words = [os.path.basename(command).removesuffix(".exe").removesuffix(".cmd"), *args]
     if words[0] in _CONTAINERS:
         return SandboxProposal(why_not=f"{words[0]} confines it already; what it shows is up to that command line")
-    if words[0] in ("sh", "bash", "zsh"):
+    if words[0] in ("sh", "bash", "zsh", "cmd", "powershell", "pwsh"):
         return SandboxProposal(why_not="its command is a shell's line; write down by hand what it needs")
     names = [_VERSION.sub("", word.rpartition("/")[2]) for word in args if not word.startswith("-")]
     indexes = index_hosts(words[0], environ)

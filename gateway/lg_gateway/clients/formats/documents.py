@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import re
 import tomllib
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lg_gateway.clients.formats.json_comments import parse_json
+from lg_gateway.clients.formats.json_comments import JsonObject, parse_json
 from lg_policy.errors import ConfigError
 
 JSON_BYTES = 32_000_000
@@ -43,7 +44,18 @@ def read_document(path: Path) -> Document:
             raise ConfigError(f"cannot read {path}: it has more than {limit} bytes")
         return Document(path=path, format=kind, content=parsed(kind, decoded(data)))
     except (OSError, ValueError, RecursionError) as error:
-        raise ConfigError(f"cannot read {path}: {error}") from error
+        raise ConfigError(f"cannot read {path}: {why_not(error)}") from error
+
+
+def why_not(error: Exception) -> str:
+    """Return in a person's words, on one line, why a file cannot be read."""
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply"
+    if isinstance(error, UnicodeDecodeError):
+        return f"it is not UTF-8 text: byte {error.start} cannot be read"
+    if isinstance(error, ValueError) and "int_max_str_digits" in str(error):
+        return "a number in it has thousands of digits"
+    return " ".join(str(error).split())
 
 
 def decoded(data: bytes) -> str:
@@ -83,8 +95,25 @@ def _yaml(text: str) -> Any:
                 raise ValueError(f"line {event.start_mark.line + 1}: {why}")
             if isinstance(event, yaml.ScalarEvent) and _LONG_NUMBER.fullmatch(event.value) is not None:
                 raise ValueError(f"line {event.start_mark.line + 1}: the number is too long")
-        return yaml.load(text, Loader=loader)  # noqa: S506 - either loader makes plain data only
+        return yaml.load(text, Loader=_loader(loader))  # noqa: S506 - either loader makes plain data only
     except (AttributeError, KeyError, IndexError, OverflowError, TypeError) as error:
         raise ValueError("a value is not what its tag says") from error  # the reader takes a tag's word for it
     except yaml.YAMLError as error:
         raise ValueError(str(error)) from error
+
+
+def _loader(plain: Any) -> Any:
+    """Return a loader that tells which keys stand twice, as the one for JSON does."""
+
+    class Loader(plain):  # type: ignore[misc]  # one of the two loaders of PyYAML
+        """Makes plain data."""
+
+    def mapping(loader: Any, node: Any) -> Any:
+        found = JsonObject()
+        yield found
+        found.update(loader.construct_mapping(node))
+        counts = Counter(key.value for key, _ in node.value if isinstance(key.value, str))
+        found.doubled = frozenset(key for key, count in counts.items() if count > 1)
+
+    Loader.add_constructor("tag:yaml.org,2002:map", mapping)
+    return Loader

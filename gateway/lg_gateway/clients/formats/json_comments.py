@@ -30,7 +30,8 @@ def parse_json(text: str) -> Any:
     try:
         return json.loads(text, object_pairs_hook=_object)
     except ValueError:
-        return json.loads(without_comments(text), object_pairs_hook=_object)
+        plain = without_comments(text)
+        return json.loads(plain, object_pairs_hook=_object) if plain.strip() else JsonObject()
 
 
 def _object(pairs: list[tuple[str, Any]]) -> JsonObject:

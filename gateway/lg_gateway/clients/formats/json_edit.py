@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from lg_gateway.clients.formats.json_comments import parse_json
+from lg_gateway.clients.formats.json_comments import parse_json, without_comments
 
 _BLANK = re.compile(r"(?:\s|//[^\n]*|/\*.*?\*/)*", re.DOTALL)
 _TEXT = re.compile(r'"(?:[^"\\]|\\.)*+"', re.DOTALL)
@@ -47,13 +47,15 @@ class _Object:
 
 def with_member(text: str, steps: tuple[str, ...], key: str, value: Any) -> str:
     """Return the text with `key` set below `steps`. Raises `ValueError` where that cannot be done."""
-    wanted = parse_json(text) if text.strip() else {}
+    empty = not without_comments(text).strip()
+    wanted = {} if empty else parse_json(text)
     place = wanted
     for step in steps:
         place = place.setdefault(step, {})
     place[key] = value
-    if not text.strip():
-        return json.dumps(wanted, indent=len(STEP), ensure_ascii=False) + "\n"
+    if empty:
+        comments = f"{text.rstrip()}\n" if text.strip() else ""
+        return f"{comments}{json.dumps(wanted, indent=len(STEP), ensure_ascii=False)}\n"
     found = _object(text, _skip(text, 0))
     for number, step in enumerate(steps):
         member = found.member(step)

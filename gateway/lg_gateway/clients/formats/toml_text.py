@@ -33,7 +33,11 @@ def with_tables(text: str, parents: tuple[str, ...], tables: Mapping[str, Mappin
     for part in parents:
         place = place.setdefault(part, {})
     place.update(tables)
-    if parse_toml(made) != wanted:
+    try:
+        fits = parse_toml(made) == wanted
+    except ValueError:
+        fits = False
+    if not fits:
         raise ValueError("its tables are written in a way that nothing can be added to")
     return made
 
@@ -77,8 +81,8 @@ def _edited(text: str, parents: tuple[str, ...], names: Iterable[str]) -> str:
         for name in names:
             del place[name]
         return str(tomlkit.dumps(document))
-    except (TOMLKitError, KeyError, TypeError) as error:
-        raise ValueError(f"its tables cannot be taken out: {error}") from error
+    except (TOMLKitError, LookupError, TypeError) as error:  # tomlkit loses count of dotted keys
+        raise ValueError("its tables are written in a way that nothing can be taken out of") from error
 
 
 def _filled(value: Any) -> Any:

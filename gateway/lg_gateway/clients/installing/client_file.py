@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from lg_gateway.clients.formats import json_edit, toml_text, yaml_edit
-from lg_gateway.clients.formats.documents import JSON_BYTES, OTHER_BYTES, Document, parsed
+from lg_gateway.clients.formats.documents import JSON_BYTES, OTHER_BYTES, Document, parsed, why_not
 from lg_gateway.clients.installing.entries import InstallRow
 from lg_gateway.clients.recognition import at
 from lg_policy.errors import ConfigError
@@ -54,10 +54,11 @@ class ClientText:
             self._text = text.removeprefix(_MARK)
             if row.strict and self._text.strip():
                 json.loads(self._text)
-            _refuse_other_shapes(parsed(row.format, self._text) if self._text.strip() else {}, row.table)
+            _refuse_other_shapes(parsed(row.format, self._text) if self._text.strip() else {}, row)
         except (ValueError, TypeError, RecursionError) as error:
-            hint = f"{row.title} cannot read it either" if row.strict else "add the entry by hand: see --print"
-            raise ConfigError(f"cannot change {path}: {error}", hint=hint) from error
+            unread = row.strict and isinstance(error, ValueError)
+            hint = f"{row.title} cannot read it either" if unread else "add the entry by hand: see --print"
+            raise ConfigError(f"cannot change {path}: {why_not(error)}", hint=hint) from error
 
     def document(self) -> Document:
         """Return what the text says."""
@@ -93,18 +94,20 @@ class ClientText:
             self._text = change(self._text, self._row.table)
         except (ValueError, AttributeError, TypeError, RecursionError) as error:
             raise ConfigError(
-                f"cannot change {self._path}: {error}", hint="add the entry by hand: see --print"
+                f"cannot change {self._path}: {why_not(error)}", hint="add the entry by hand: see --print"
             ) from error
 
     def _content(self) -> Any:
         return parsed(self._row.format, self._text) or {}
 
 
-def _refuse_other_shapes(content: Any, table: tuple[str, ...]) -> None:
+def _refuse_other_shapes(content: Any, row: InstallRow) -> None:
     """Raise `TypeError` if the way to the table of servers leads through anything but objects."""
-    for step, name in zip(("", *table), ("the file", *map(repr, table)), strict=True):
-        content = content if not step else content.get(step)
+    for step, name in zip(("", *row.table), ("the file", *map(repr, row.table)), strict=True):
+        around, content = content, content if not step else content.get(step)
         if content is None:
+            if row.format == "json" and (not step or step in around):
+                raise TypeError(f"{name} is null, where servers by name belong; take that out")
             return
         if not isinstance(content, Mapping):
             raise TypeError(f"{name} holds a {type(content).__name__}, where servers by name belong")
