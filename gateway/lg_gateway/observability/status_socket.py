@@ -37,8 +37,6 @@ async def status_socket(observed: Observed, state: Path, name: str, more: Mappin
     try:
         path.parent.mkdir(mode=0o700, exist_ok=True)
         forget_ended(path.parent)
-        with suppress(FileNotFoundError):
-            path.unlink()
         listener = _listening(path)
     except OSError as error:
         log.warning("`lg-gateway status` cannot ask this gateway: %s", error)
@@ -80,11 +78,20 @@ def ask(path: Path, page: str = "/status") -> bytes | None:
 
 
 def _listening(path: Path) -> socket.socket:
+    """Return a socket that listens at a path. It gets its name last: one that does not listen yet counts as ended."""
+    unnamed = path.with_suffix(".new")
+    unnamed.unlink(missing_ok=True)
     if sys.platform == "linux":
-        return listening_socket(str(path))
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    listener.bind(str(path))  # the folder is private
-    listener.listen(16)
+        listener = listening_socket(str(unnamed))
+    else:
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        listener.bind(str(unnamed))  # the folder is private
+    try:
+        listener.listen(16)
+        unnamed.replace(path)
+    except BaseException:
+        listener.close()
+        raise
     return listener
 
 
