@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -13,13 +15,15 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from playwright.sync_api import expect, sync_playwright
 
+from lg_console.login.begun_logins import OF_ALL, OF_ONE, BegunLogins
 from lg_console.login.guard import Guard, Visitor
 from lg_console.login.memory import MemoryRows
 from lg_console.login.oidc import BegunLogin, ProviderLogin, provider_place
 from lg_console.login.sessions import SessionTable
 from lg_console.sources.people import Person
-from lg_policy.config.console import OidcSettings
-from lg_policy.errors import UpstreamUnavailable
+from lg_gateway.serving.setup import GatewaySetup
+from lg_policy.config.console import ConsoleSettings, OidcSettings
+from lg_policy.errors import LimitExceeded, UpstreamUnavailable
 from lg_policy.outgoing.checked_http import ANSWER_BYTES
 from tests.console.conftest import launched
 from tests.console.oidc_provider import CLIENT, SECRET, Provider, oidc_provider
@@ -219,10 +223,61 @@ def test_a_session_ends_when_the_settings_say_otherwise_about_who_may_log_in(pro
         cookie = (await table.begin(ann)).cookie
         session = await table.find(cookie)
         assert session is not None and session.person == ann
-        guard = Guard(table, Nobody(), provider=now.named if now is not None else "")
+        guard = Guard(table, Nobody(), provider=lambda: now.named if now is not None else "")
         return await guard.lasts(Visitor(person=session.person, session=session))
 
     assert [anyio.run(stands, now) for now in (before, same, less, None)] == [True, True, False, False]
+
+
+@pytest.mark.attack("login", "who lost their role in the settings of a console that runs keeps it until a restart")
+def test_roles_of_a_console_that_runs_change_with_the_settings(provider: Provider, served: ServedConsole) -> None:
+    with served.http() as client:
+        assert login(client).status_code == 200
+        assert client.get("/approvals").status_code == 200
+        gateway, before = served.gateway, served.gateway.setup
+        console = before.settings.console
+        assert console.oidc is not None
+        less = console.model_copy(update={"oidc": console.oidc.model_copy(update={"roles": {"platform": "viewer"}})})
+        try:
+            gateway.setup = with_console(before, less)
+            assert client.get("/approvals", follow_redirects=False).status_code != 200
+            assert login(client).status_code == 200
+            assert "(viewer)" in client.get("/approvals").text
+            none = console.model_copy(update={"oidc": None})
+            gateway.setup = with_console(before, none)
+            assert client.get("/approvals", follow_redirects=False).status_code != 200
+            assert client.get("/login/provider").status_code == 404
+        finally:
+            gateway.setup = before
+
+
+@pytest.mark.attack("login", "a stranger begins so many logins with the provider that nobody else can log in")
+def test_whoever_begins_many_logins_keeps_nobody_else_out() -> None:
+    now = [0.0]
+    begun = BegunLogins(lambda: now[0])
+    begun.succeeded("192.0.2.1")
+    for _ in range(OF_ONE):
+        begun.begin("2001:db8:1::1")
+    for stranger in ("2001:db8:1::1", "2001:db8:1:ffff::2"):
+        with pytest.raises(LimitExceeded):
+            begun.begin(stranger)
+    begun.begin("192.0.2.7")
+    for number in range(OF_ALL):
+        with suppress(LimitExceeded):
+            begun.begin(f"198.51.{number // 250}.{number % 250}")
+    with pytest.raises(LimitExceeded):
+        begun.begin("203.0.113.1")
+    begun.begin("192.0.2.1")
+    begun.begin("::ffff:192.0.2.1")
+    now[0] = 61.0
+    begun.begin("2001:db8:1::1")
+    begun.begin("not an address")
+
+
+def with_console(setup: GatewaySetup, console: ConsoleSettings) -> GatewaySetup:
+    """What a reload makes of other settings of the console."""
+    settings = setup.settings.model_copy(update={"console": console})
+    return replace(setup, loaded=replace(setup.loaded, settings=settings))
 
 
 def notes(served: ServedConsole) -> list[dict[str, Any]]:

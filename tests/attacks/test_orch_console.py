@@ -114,3 +114,10 @@ def test_a_forged_run_id_makes_no_question_one_of_a_run(console: OneConsole) -> 
     assert shown is not None
     assert not shown.of_run
     assert console.stays_open(question)
+
+
+@pytest.mark.attack("login", "a client names a run of the service in its call, so that nobody sees its question")
+def test_a_forged_run_id_hides_no_question(console: OneConsole) -> None:
+    question = console.asked("a__echo", console.run_id)
+    shown = console.gateway.run(console.approvals.waiting)
+    assert [found.id for found in shown] == [question]

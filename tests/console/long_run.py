@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import anyio
@@ -31,6 +31,10 @@ class ManyRuns:
 
     events: int
     runs: int
+    told: dict[str, list[str]] = field(default_factory=dict)
+    """What runs have said since; a run that is here is live, with these events behind the others."""
+    waits: set[str] = field(default_factory=set)
+    """Runs that have begun to wait."""
 
     async def page(self, wanted: RunsWanted) -> RunPage:
         first = int(wanted.after or 0)
@@ -39,8 +43,8 @@ class ManyRuns:
 
     async def run(self, run_id: str) -> WholeRun:
         return WholeRun(
-            summary=self.summary(int(run_id.removeprefix("run-"))),
-            events=[self.event(seq) for seq in range(1, self.events + 1)],
+            summary=self.named(run_id),
+            events=[*[self.event(seq) for seq in range(1, self.events + 1)], *self.news(run_id)],
             artifacts=(RunArtifact(name=f"results/{CODE}.json", what=CODE),),
             patch=PATCH,
             steps=(1, 2),
@@ -53,7 +57,20 @@ class ManyRuns:
         return "same"
 
     async def run_mark(self, run_id: str) -> str:
-        return "same"
+        return f"{len(self.told.get(run_id, ()))} {run_id in self.waits}"
+
+    def named(self, run_id: str) -> RunSummary:
+        found = self.summary(int(run_id.removeprefix("run-")))
+        if run_id in self.waits:
+            return replace(found, state="waiting")
+        return replace(found, state="running") if run_id in self.told else found
+
+    def news(self, run_id: str) -> list[dict[str, Any]]:
+        told, begun = self.told.get(run_id, ()), "2026-11-30T12:00:00+00:00"
+        return [
+            {"seq": self.events + number, "time": begun, "kind": "thought", "name": "planner", "data": {"text": text}}
+            for number, text in enumerate(told, 1)
+        ]
 
     def summary(self, number: int) -> RunSummary:
         states = ("running", "done", "failed", "waiting")
@@ -93,9 +110,10 @@ class Nobody:
 
 
 @contextmanager
-def many_runs(*, events: int, runs: int) -> Iterator[tuple[str, str]]:
+def many_runs(*, events: int, runs: int, source: ManyRuns | None = None) -> Iterator[tuple[str, str]]:
     """Serve them; yields the address and a link that logs in."""
-    console = Console(Sources(runs=ManyRuns(events=events, runs=runs)), people=Nobody(), store=MemoryRows(), name="LG")
+    shown = Sources(runs=source or ManyRuns(events=events, runs=runs))
+    console = Console(shown, people=Nobody(), store=MemoryRows(), name="LG")
     local = Person(name="ann", role=Role.OPERATOR, local=True, by=LoggedInBy.LINK)
     listener = listen(ServeFlags(transport="http", host="127.0.0.1", port=0), authenticated=False)
     app = Starlette(routes=console_routes(console, local=local))

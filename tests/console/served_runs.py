@@ -90,7 +90,7 @@ def operator(browser: Browser, address: str, token: str, **options: Any) -> Iter
     """A browser of somebody who has logged in with a token."""
     with opened_page(browser, address, **options) as visit:
         visit.page.goto(f"{address}/login")
-        visit.page.get_by_label("Operator's token").fill(token)
+        visit.page.get_by_label("Token").fill(token)
         visit.page.get_by_role("button", name="Log in").click()
         visit.page.wait_for_url("**/runs")
         yield visit

@@ -78,7 +78,7 @@ def test_in_a_browser_the_same_run_is_begun_by_mouse_and_approved_and_undone_by_
     with sync_playwright() as playwright, launched(playwright) as browser, opened_page(browser, team.address) as visit:
         page = visit.page
         page.goto(f"{team.address}/login")
-        page.get_by_label("Operator's token").fill(team.token)
+        page.get_by_label("Token").fill(team.token)
         page.get_by_role("button", name="Log in").click()
         page.get_by_role("link", name="New run").click()
         page.get_by_label("What is to be done").fill("insert two lines, token r0002")

@@ -82,7 +82,7 @@ def story_of(events: Iterable[Mapping[str, Any]]) -> Story:
     story = Story()
     for event in events:
         kind, data = str(event.get("kind")), event.get("data")
-        at = _seconds(event.get("time"))
+        at = seconds_of(event.get("time"))
         story.first = story.first or at
         story.last = at or story.last
         take = _TAKERS.get(kind)
@@ -240,7 +240,8 @@ def _number(value: object) -> float:
     return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else 0.0
 
 
-def _seconds(value: object) -> float:
+def seconds_of(value: object) -> float:
+    """Return the moment that an event names, 0 for what names none."""
     try:
         return datetime.fromisoformat(str(value)).timestamp()
     except ValueError:

@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -40,8 +41,8 @@ class Visitor:
 class Guard:
     """Finds out who sends a request."""
 
-    def __init__(self, sessions: SessionTable, people: People, *, provider: str = "") -> None:
-        """`provider`: what the settings say about the identity provider (`ProviderLogin.named`), "" without one."""
+    def __init__(self, sessions: SessionTable, people: People, *, provider: Callable[[], str] = lambda: "") -> None:
+        """`provider`: what the settings say now about the provider (`ProviderLogin.named`), "" without one."""
         self._sessions = sessions
         self._provider = provider
         self._people = people
@@ -71,7 +72,8 @@ class Guard:
 
     async def _stands(self, person: Person) -> bool:
         if person.by is LoggedInBy.PROVIDER:
-            return bool(self._provider) and person.provider == self._provider
+            named = self._provider()
+            return bool(named) and person.provider == named
         return person.local or await self._people.stands(person)
 
 

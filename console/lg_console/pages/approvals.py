@@ -15,6 +15,11 @@ from lg_console.web.layout import PageFrame, age, empty, framed, moment, state_w
 
 DECIDED = 20
 """Decided questions below those that wait."""
+WAITING = 30
+"""Questions that wait, on one page: the oldest. The others follow as these are answered."""
+WAITING_CHARACTERS = 80_000
+CARD = 1_500
+"""Characters of a card beside its text."""
 STATES = {
     "approved": "approved",
     "used": "approved and used",
@@ -36,6 +41,7 @@ def approvals_page(
         script="approvals.js",
         marks=mark,
     )
+    shown = _fitting(waiting)
     nothing = empty("No question waits for an answer.", "It appears here by itself as soon as an agent asks.")
     return framed(
         console,
@@ -46,7 +52,15 @@ def approvals_page(
             tag("button", "Notify me", type="button", id="notify", hidden=True),
             class_="bar",
         ),
-        tag("div", *([_turn(turn, person) for turn in _turns(waiting)] or [nothing]), id="waiting"),
+        tag("div", *([_turn(turn, person) for turn in _turns(shown)] or [nothing]), id="waiting"),
+        tag(
+            "p",
+            f"{len(waiting) - len(shown):,} more wait. They appear as these are answered."
+            if len(shown) < len(waiting)
+            else "",
+            class_="note",
+            id="more",
+        ),
         tag("h2", "Decided"),
         tag(
             "div", *([_decided(question) for question in decided] or [empty("Nothing was decided yet.")]), id="decided"
@@ -106,6 +120,16 @@ def card(question: Question, person: Person) -> Markup:
         data_state=question.state,
         aria_labelledby=label,
     )
+
+
+def _fitting(waiting: Sequence[Question]) -> Sequence[Question]:
+    """Return the oldest questions that a page has room for, at least one: each is shown whole."""
+    room = WAITING_CHARACTERS
+    for number, question in enumerate(waiting):
+        room -= len(question.text) + CARD
+        if number and (room < 0 or number >= WAITING):
+            return waiting[:number]
+    return waiting
 
 
 def _turns(waiting: Sequence[Question]) -> list[list[Question]]:

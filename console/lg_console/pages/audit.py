@@ -114,7 +114,7 @@ def _row(call: LedgerCall) -> Markup:
     cells = (("Caller", call.who), ("Tool", call.tool), ("About", call.about), ("Decision", call.decision))
     return tag(
         "tr",
-        tag("td", tag("a", call.time, href=f"/audit/{call.id}"), data_label="Time"),
+        tag("td", tag("a", call.time, href=f"/audit/{call.id}"), data_label="Time", class_="title"),
         *[tag("td", text, data_label=label) for label, text in cells],
         tag("td", call.outcome, data_label="Outcome"),
         tabindex="-1",

@@ -41,7 +41,7 @@ def login_page(console: Console, following: str) -> str:
         by_provider,
         tag(
             "form",
-            tag("label", "Operator's token", for_="token"),
+            tag("label", "Token", for_="token"),
             tag("input", id="token", name="token", type="password", autocomplete="off", required=True),
             tag("button", "Log in", type="submit", class_="primary"),
             tag("p", *_ways_in(console), class_="note"),

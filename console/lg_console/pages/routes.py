@@ -13,7 +13,7 @@ from lg_console.pages.approvals import DECIDED, approval_page, approvals_page
 from lg_console.pages.audit import audit_page, call_page
 from lg_console.pages.run_routes import run_routes
 from lg_console.pages.servers import server_page, servers_page
-from lg_console.pages.tools import Explained, pins_page, policy_page, tools_page
+from lg_console.pages.tools import Explained, ToolsWanted, pins_page, policy_page, tools_page
 from lg_console.sources.ledger import AuditSource
 from lg_console.sources.questions import ApprovalsSource
 from lg_console.sources.servers import ServersSource
@@ -101,7 +101,13 @@ def _decisions(console: Console, servers: ServersSource) -> list[Route]:
     async def tools(request: Request, visitor: Visitor) -> Response:
         known = await servers.identities()
         identity = request.query_params.get("as", "")[:VALUE] or known[0]
-        return page(tools_page(console, visitor.person.at_gateway, identity, known, await servers.tools(identity)))
+        first = request.query_params.get("first", "")
+        wanted = ToolsWanted(
+            identity=identity,
+            text=request.query_params.get("text", "").strip()[:VALUE],
+            first=int(first) if first.isascii() and first.isdecimal() and len(first) < 10 else 0,
+        )
+        return page(tools_page(console, visitor.person.at_gateway, wanted, known, await servers.tools(identity)))
 
     async def pins(_request: Request, visitor: Visitor) -> Response:
         return page(pins_page(console, visitor.person.at_gateway, await servers.pins()))

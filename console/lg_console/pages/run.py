@@ -9,17 +9,21 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from lg_console.drawing.diff import diff_picture, question_lines
+from lg_console.drawing.diff import diff_picture
 from lg_console.drawing.gantt import SHOWN, gantt_picture
 from lg_console.drawing.graph import graph_picture
-from lg_console.drawing.story import Check, Said, Story, cut
+from lg_console.drawing.story import Check, Said, Story, cut, story_of
 from lg_console.markup.elements import Child, Markup, tag
+from lg_console.pages.replay import replay_bar, replayed
+from lg_console.pages.run_actions import actions, question_card
 from lg_console.sources.people import Person, Role
-from lg_console.sources.runs import GOING_ON, RunQuestion, UndoShown, WholeRun
+from lg_console.sources.runs import GOING_ON, RunSummary, UndoShown, WholeRun
 from lg_console.web.console import Console
-from lg_console.web.layout import PageFrame, age, empty, framed, moment, state_word
+from lg_console.web.layout import PageFrame, age, copyable, empty, framed, moment, state_word
 
 TABS = ("thoughts", "plan", "diff", "checks", "artifacts", "report", "log")
+REPLAYED = ("thoughts", "plan", "checks", "log")
+"""Parts that a replay shows: the others are kept only as they are now."""
 SAID = 200
 """Newest thoughts on the page."""
 LOG = 500
@@ -35,33 +39,42 @@ class RunLook:
     tab: str = "thoughts"
     show: str = "all"
     before: int | None = None
+    at: int | None = None
+    """In a replay, the number of events that have happened."""
 
     def query(self, **changed: str) -> str:
         """Return the address of this look with something changed."""
-        return "?" + urlencode({"tab": self.tab, "show": self.show} | changed)
+        place = {"at": str(self.at)} if self.at is not None else {}
+        return "?" + urlencode({"tab": self.tab, "show": self.show} | place | changed)
 
 
-def run_page(console: Console, person: Person, run: WholeRun, story: Story, look: RunLook, mark: str) -> str:
-    """Return the page."""
-    summary = run.summary
-    topics = (f"run:{summary.run_id}",) if summary.state in GOING_ON or summary.undo == "queued" else ()
+def run_page(console: Console, person: Person, run: WholeRun, look: RunLook, mark: str) -> str:
+    """Return the page. A replay shows the run as it stood, and nothing that changes it."""
+    summary, replay, whole = run.summary, None, run
+    if look.at is not None:
+        run, replay = replayed(run, look.at)
+    live = replay is None and (summary.state in GOING_ON or summary.undo == "queued")
     frame = PageFrame(
         title=f"{summary.state}: {summary.request[:60]}",
         path="/runs",
         person=person,
-        topics=topics,
-        script="runs.js",
+        topics=(f"run:{summary.run_id}",) if live else (),
+        script="runs.js" if replay is None else "replay.js",
         marks=mark,
     )
+    story = story_of(run.events)
     graph = graph_picture(story.edges, story.visits, story.current)
-    gantt = gantt_picture(story.bars, look.show)
+    gantt = gantt_picture(story.bars, look.show, story.last if replay is not None else None)
     return framed(
         console,
         frame,
-        tag("p", tag("a", "All runs", href="/runs"), f" / {summary.run_id}"),
-        tag("div", *_head(run, story), id="run-head", data_live=True),
-        tag("div", *[_question(run, question, person) for question in run.questions], id="questions", data_live=True),
-        _actions(run, person),
+        _way(whole, look),
+        tag("div", *_head(run, story), id="run-head", data_live=True, **_named(summary)),
+        replay_bar(replay, look.tab, look.show) if replay is not None else None,
+        tag(
+            "div", *[question_card(run, question, person) for question in run.questions], id="questions", data_live=True
+        ),
+        actions(run, person) if replay is None else None,
         tag("h2", "Graph"),
         tag("div", graph or empty("The graph is not known yet."), id="graph", data_live=True),
         tag("h2", "Timeline"),
@@ -69,6 +82,31 @@ def run_page(console: Console, person: Person, run: WholeRun, story: Story, look
         tag("div", gantt or empty("Nothing of this kind ran yet."), id="timeline", data_live=True),
         _tabs(run, story, look),
         tag("div", _tab(run, story, look), id="tab", data_live=True),
+    )
+
+
+def _named(summary: RunSummary) -> dict[str, str]:
+    return {"data_state": summary.state, "data_run": summary.run_id}
+
+
+def _way(run: WholeRun, look: RunLook) -> Markup:
+    """Return where one is, and the other ways to look at this run."""
+    address = f"/runs/{quote(run.summary.run_id, safe='')}"
+    ways: list[Child] = []
+    if look.at is not None:
+        ways.append(tag("a", "Leave the replay", href=address, class_="button"))
+    elif run.events:
+        ways.append(tag("a", "Replay", href=f"{address}?at=1"))
+    ways.append(tag("a", "Save as HTML", href=f"{address}/export", download=True))
+    if run.summary.forked_from:
+        other = quote(run.summary.forked_from, safe="")
+        ways.append(tag("a", "Compare with what it was forked from", href=f"{address}/compare/{other}"))
+    notify = tag("button", "Notify me", type="button", id="notify", hidden=True)
+    return tag(
+        "div",
+        tag("p", tag("a", "All runs", href="/runs"), " / ", copyable(run.summary.run_id)),
+        tag("nav", *ways, notify if look.at is None else None, class_="ways", aria_label="This run"),
+        class_="bar",
     )
 
 
@@ -96,128 +134,30 @@ def undo_page(console: Console, person: Person, run: WholeRun, shown: UndoShown)
 
 def _head(run: WholeRun, story: Story) -> list[Child]:
     summary = run.summary
-    now = story.last if summary.state not in GOING_ON else time.time()
+    now = time.time() if summary.state in GOING_ON else story.last
     doing = f"{story.current}: {story.doing}" if story.doing else story.current
-    spent = (
-        f"{story.tokens or summary.tokens:,} tokens, ${story.cost_usd or summary.cost_usd:.4f}, {story.calls} calls,"
-        f" {story.requests} model requests, {age(max(0.0, now - story.first))}"
-    )
     facts: list[tuple[str, Child]] = [
-        ("State", [state_word(summary.state), ", stopping" if summary.stopping else ""]),
-        ("Now", doing if summary.state == "running" else ""),
+        ("Now", doing if summary.state in ("running", "replay") else ""),
         ("Repository", summary.repository),
-        ("By", [summary.created_by, " ", moment(summary.created)]),
+        ("By", [summary.created_by, ", ", moment(summary.created)]),
         ("Model", summary.model),
-        ("Spent", spent),
         ("Taken up", f"{summary.epoch} times" if summary.epoch > 1 else ""),
         ("Forked from", summary.forked_from),
         ("Undo", summary.undo),
     ]
-    rows = [[tag("dt", name), tag("dd", value)] for name, value in facts if value]
-    return [tag("h1", cut(summary.request, 400)), tag("dl", *rows, class_="facts-list")]
-
-
-def _question(run: WholeRun, question: RunQuestion, person: Person) -> Markup:
-    """Return one question whole, with the answers that may be given here."""
-    lines = question.message.count("\n") + 1
-    words = {
-        "approve": "Approve once", "approve_for_run": "For this run", "deny": "Deny", "done": "It was done",
-        "not_done": "It was not done", "stop": "Stop the run", "again": "Do it again",
-    }  # fmt: skip
-    address = f"/v1/runs/{quote(run.summary.run_id, safe='')}/answer"
-    buttons = [
-        tag(
-            "button",
-            words[decision],
-            type="button",
-            data_answer=address,
-            data_fields=json.dumps({"question": question.key, "decision": decision}),
-            class_="deny" if decision == "deny" else "primary" if decision == "approve" else None,
-        )
-        for decision in question.decisions
-        if decision in words
+    figures = (
+        ("State", [state_word(summary.state), ", stopping" if summary.stopping else ""]),
+        ("Time", age(max(0.0, now - story.first)) if story.first else "-"),
+        ("Tokens", f"{story.tokens or summary.tokens:,}"),
+        ("Cost", f"${story.cost_usd or summary.cost_usd:.4f}"),
+        ("Calls", f"{story.calls:,}"),
+        ("Model requests", f"{story.requests:,}"),
+    )
+    return [
+        tag("h1", cut(summary.request, 400)),
+        tag("dl", *[tag("div", tag("dt", name), tag("dd", value)) for name, value in figures], class_="figures"),
+        tag("dl", *[[tag("dt", name), tag("dd", value)] for name, value in facts if value], class_="facts-list"),
     ]
-    reason = tag("label", "Reason, which the run reads", tag("input", name="reason", maxlength="500"))
-    title = f"question-{question.key}"
-    return tag(
-        "article",
-        tag("h2", state_word("waits"), " ", tag("code", question.tool), id=title),
-        tag("p", f"{lines} of {lines} lines", class_="lines"),
-        tag(
-            "pre",
-            *question_lines(question.message.split("\n")),
-            tabindex="0",
-            class_="question",
-            role="region",
-            aria_label="The whole question",
-        ),
-        tag(
-            "form",
-            reason,
-            tag("div", *buttons, class_="buttons"),
-            tag("p", "", class_="problem", role="alert"),
-            class_="answer",
-        )
-        if person.has(Role.APPROVER) and buttons
-        else tag("p", "Answer it at a terminal.", class_="note"),
-        class_="card",
-        tabindex="-1",
-        aria_labelledby=title,
-    )
-
-
-def _actions(run: WholeRun, person: Person) -> Markup | None:
-    summary = run.summary
-    if not person.has(Role.APPROVER):
-        return None
-    address = f"/v1/runs/{quote(summary.run_id, safe='')}"
-    parts: list[Child] = []
-    if summary.state in GOING_ON or summary.state == "interrupted":
-        parts.append(
-            tag(
-                "form",
-                tag("label", "Say something to the run", tag("input", name="text", required=True, maxlength="20000")),
-                tag("button", "Say"),
-                tag("p", "", class_="problem", role="alert"),
-                data_send=f"{address}/say",
-            )
-        )
-    if person.has(Role.OPERATOR):
-        if summary.state in GOING_ON:
-            parts.append(_button("Stop", f"{address}/cancel", "deny"))
-        if not summary.finished and summary.state not in ("queued", "running"):
-            parts.append(_button("Resume", f"{address}/resume"))
-        if run.steps:
-            parts.append(_fork(run, address))
-        if run.patch and summary.state not in ("queued", "running"):
-            parts.append(
-                tag("p", tag("a", "Undo, with a preview", href=f"/runs/{quote(summary.run_id, safe='')}/undo"))
-            )
-    return tag("details", tag("summary", "Act on this run"), *parts, class_="card", id="actions") if parts else None
-
-
-def _fork(run: WholeRun, address: str) -> Markup:
-    return tag(
-        "form",
-        tag(
-            "label",
-            f"Fork after step (1 to {run.steps[-1]})",
-            tag("input", name="step", type="number", min="1", max=str(run.steps[-1]), value=str(run.steps[-1])),
-        ),
-        tag("label", "and say", tag("input", name="say", maxlength="20000")),
-        tag("button", "Fork"),
-        tag("p", "", class_="problem", role="alert"),
-        data_send=f"{address}/fork",
-        data_to="/runs/",
-    )
-
-
-def _button(word: str, address: str, kind: str = "") -> Markup:
-    return tag(
-        "p",
-        tag("button", word, type="button", data_post=address, class_=kind or None),
-        tag("span", "", class_="problem", role="alert"),
-    )
 
 
 def _chips(look: RunLook) -> Markup:
@@ -238,7 +178,7 @@ def _tabs(run: WholeRun, story: Story, look: RunLook) -> Markup:
             href=look.query(tab=name) + "#tab",
             aria_current="true" if look.tab == name else None,
         )
-        for name in TABS
+        for name in (TABS if look.at is None else REPLAYED)
     ]
     return tag("nav", *links, class_="tabs", aria_label="Parts of the run")
 

@@ -11,7 +11,7 @@ from starlette.routing import Route
 from lg_console.drawing.gantt import SHOWN
 from lg_console.drawing.story import story_of
 from lg_console.login.guard import Visitor
-from lg_console.pages.run import TABS, RunLook, run_page, undo_page
+from lg_console.pages.run import REPLAYED, TABS, RunLook, run_page, undo_page
 from lg_console.pages.run_export import exported_run
 from lg_console.pages.runs import compare_page, new_run_page, runs_page
 from lg_console.sources.runs import RunsSource, RunsWanted
@@ -40,7 +40,7 @@ def run_routes(console: Console, runs: RunsSource) -> list[Route]:
     async def one(request: Request, visitor: Visitor) -> Response:
         run_id, look = request.path_params["id"], _look(request)
         mark, run = await runs.run_mark(run_id), await runs.run(run_id)
-        text = await run_in_threadpool(lambda: run_page(console, visitor.person, run, story_of(run.events), look, mark))
+        text = await run_in_threadpool(run_page, console, visitor.person, run, look, mark)
         return page(text)
 
     async def undo(request: Request, visitor: Visitor) -> Response:
@@ -72,7 +72,17 @@ def run_routes(console: Console, runs: RunsSource) -> list[Route]:
 
 def _look(request: Request) -> RunLook:
     tab, show = request.query_params.get("tab", TABS[0]), request.query_params.get("show", "all")
-    before = request.query_params.get("before", "")
-    if tab not in TABS or show not in SHOWN or (before and not (before.isdecimal() and len(before) < 10)):
+    before, at = (_place(request.query_params.get(name, "")) for name in ("before", "at"))
+    if tab not in TABS or show not in SHOWN:
         raise InvalidArguments("there is no such part of a run")
-    return RunLook(tab=tab, show=show, before=int(before) if before else None)
+    if at is not None and tab not in REPLAYED:
+        tab = TABS[0]
+    return RunLook(tab=tab, show=show, before=before, at=at)
+
+
+def _place(text: str) -> int | None:
+    if not text:
+        return None
+    if not (text.isascii() and text.isdecimal() and len(text) < 10):
+        raise InvalidArguments("there is no such place in a run")
+    return int(text)

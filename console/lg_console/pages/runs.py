@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from urllib.parse import quote, urlencode
 
@@ -12,7 +11,7 @@ from lg_console.markup.elements import Child, Markup, tag
 from lg_console.sources.people import Person, Role
 from lg_console.sources.runs import STATES, RunPage, RunSummary, RunsWanted, WholeRun
 from lg_console.web.console import Console
-from lg_console.web.layout import PageFrame, age, empty, framed, state_word
+from lg_console.web.layout import PageFrame, age, empty, framed, moment, state_word
 
 REQUEST = 160
 
@@ -21,7 +20,7 @@ def runs_page(console: Console, person: Person, wanted: RunsWanted, found: RunPa
     """Return the list."""
     query = wanted.query()
     frame = PageFrame(title="Runs", path="/runs", person=person, topics=("runs",), marks=mark, script="runs.js")
-    heads = ("State", "Request", "Repository", "By", "Age", "Tokens", "Cost")
+    heads = ("State", "Request", "Repository", "By", "Begun", "Tokens", "Cost")
     head = tag("thead", tag("tr", *[tag("th", name, scope="col") for name in heads]))
     table = tag("div", tag("table", head, tag("tbody", *map(_row, found.runs)), class_="rows"), class_="scroll")
     nothing = empty(
@@ -32,7 +31,12 @@ def runs_page(console: Console, person: Person, wanted: RunsWanted, found: RunPa
     return framed(
         console,
         frame,
-        tag("div", tag("h1", "Runs"), new, class_="bar"),
+        tag(
+            "div",
+            tag("h1", "Runs"),
+            tag("div", tag("button", "Notify me", type="button", id="notify", hidden=True), new, class_="ways"),
+            class_="bar",
+        ),
         _filter(query),
         tag("div", table if found.runs else nothing, id="runs", data_live=True),
         tag("p", tag("a", "Older", href=f"/runs?{urlencode({**query, 'after': found.older})}"))
@@ -141,16 +145,18 @@ def _row(run: RunSummary) -> Markup:
     cells: tuple[tuple[str, Child], ...] = (
         ("Repository", run.repository.rpartition("/")[2] or run.repository),
         ("By", run.created_by),
-        ("Age", age(time.time() - run.created)),
+        ("Begun", moment(run.created)),
         ("Tokens", f"{run.tokens:,}" if run.tokens else "-"),
         ("Cost", f"${run.cost_usd:.2f}" if run.cost_usd else "-"),
     )
     return tag(
         "tr",
         tag("td", state_word(run.state), ", stopping" if run.stopping else "", data_label="State"),
-        tag("td", tag("a", request or run.run_id, href=_address(run)), data_label="Request"),
+        tag("td", tag("a", request or run.run_id, href=_address(run)), data_label="Request", class_="title"),
         *[tag("td", value, data_label=label) for label, value in cells],
         tabindex="-1",
+        data_state=run.state,
+        data_run=run.run_id,
     )
 
 

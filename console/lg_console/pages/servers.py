@@ -56,7 +56,12 @@ def _row(server: ServerState) -> Markup:
     error = [server.error, f" {server.what_to_do}"] if server.error else [server.what_to_do]
     return tag(
         "tr",
-        tag("td", tag("a", server.name, href=f"/servers/{quote(server.name, safe='')}"), data_label="Server"),
+        tag(
+            "td",
+            tag("a", server.name, href=f"/servers/{quote(server.name, safe='')}"),
+            data_label="Server",
+            class_="title",
+        ),
         tag("td", state_word(server.state), data_label="State"),
         tag("td", server.era or "-", data_label="Protocol"),
         tag("td", server.tools, data_label="Tools"),

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlencode
 
 from lg_console.markup.elements import Child, Markup, tag
 from lg_console.sources.people import Person
@@ -14,12 +15,45 @@ from lg_console.web.console import Console
 from lg_console.web.layout import PageFrame, empty, framed, state_word
 
 DESCRIPTION = 300
+PAGE = 100
+"""Tools, or accepted definitions, on one page."""
+WAITING = 20
+"""Definitions that wait, on one page: each is shown whole."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ToolsWanted:
+    """Which tools to show, and as whom."""
+
+    identity: str
+    text: str = ""
+    """A part of the name, or a pattern with `*`."""
+    first: int = 0
+
+    def fits(self, tool: ToolState) -> bool:
+        """Whether a tool is wanted."""
+        text, name = self.text.lower(), tool.name.lower()
+        if "*" not in text:
+            return text in name
+        # Each part is found after the one before it: no pattern takes longer than the name is long.
+        parts, at = text.split("*"), 0
+        for part in parts:
+            at = name.find(part, at)
+            if at < 0:
+                return False
+            at += len(part)
+        return name.startswith(parts[0]) and name.endswith(parts[-1])
+
+    def query(self, *, first: int, text: str | None = None) -> str:
+        """Return the address of another page of them."""
+        wanted = self.text if text is None else text
+        return "/tools?" + urlencode({"as": self.identity, "text": wanted, "first": first})
 
 
 def tools_page(
-    console: Console, person: Person, identity: str, identities: Sequence[str], tools: Sequence[ToolState]
+    console: Console, person: Person, wanted: ToolsWanted, identities: Sequence[str], tools: Sequence[ToolState]
 ) -> str:
-    """Return every tool with the decision about it for one caller."""
+    """Return a page of tools, each with the decision about it for one caller."""
     frame = PageFrame(title="Tools", path="/tools", person=person)
     names = [tag("option", value=name) for name in identities]
     chosen = tag(
@@ -27,7 +61,12 @@ def tools_page(
         tag(
             "label",
             "As whom",
-            tag("input", name="as", value=identity, list="identities", maxlength="200", data_search=True),
+            tag("input", name="as", value=wanted.identity, list="identities", maxlength="200"),
+        ),
+        tag(
+            "label",
+            "Search",
+            tag("input", name="text", value=wanted.text, placeholder="fs__*", maxlength="200", data_search=True),
         ),
         tag("datalist", *names, id="identities"),
         tag("button", "Show"),
@@ -35,13 +74,27 @@ def tools_page(
         class_="filter",
     )
     heads = ("Tool", "Decision", "Rule", "Seen", "Does")
-    table = _table(heads, [_tool(tool) for tool in tools])
+    found = [tool for tool in tools if wanted.fits(tool)]
+    first = min(wanted.first, max(0, len(found) - 1))
+    shown = found[first : first + PAGE]
+    nothing = (
+        empty("No tool fits this search.", tag("a", "Show all", href=wanted.query(text="", first=0)))
+        if tools
+        else empty("No server has a tool.", "See how they stand: ", tag("a", "Servers", href="/servers"))
+    )
+    ways = (("Before", first - PAGE, first > 0), ("Next", first + PAGE, first + PAGE < len(found)))
+    counted = f"{first + 1} to {first + len(shown)} of {len(found):,}" if len(found) > PAGE else f"{len(found):,}"
     return framed(
         console,
         frame,
-        tag("h1", "Tools"),
+        tag("h1", "Tools ", tag("span", counted, class_="count")),
         chosen,
-        table if tools else empty("No server has a tool.", tag("a", "Servers", href="/servers")),
+        _table(heads, [_tool(tool) for tool in shown]) if shown else nothing,
+        tag(
+            "p",
+            *[tag("a", word, href=wanted.query(first=max(0, at))) for word, at, there in ways if there],
+            class_="pages",
+        ),
     )
 
 
@@ -54,13 +107,13 @@ def pins_page(console: Console, person: Person, pins: Sequence[PinState]) -> str
         tag(
             "tr",
             tag("td", pin.server, data_label="Server"),
-            tag("td", pin.tool, data_label="Definition"),
+            tag("td", pin.tool, data_label="Definition", class_="title"),
             tag("td", tag("code", pin.digest), data_label="Digest"),
             tag("td", pin.basis or "first sight, or a person", data_label="By"),
             tag("td", ", ".join(pin.warnings), data_label="Warnings"),
             tabindex="-1",
         )
-        for pin in accepted
+        for pin in accepted[:PAGE]
     ]
     return framed(
         console,
@@ -68,7 +121,8 @@ def pins_page(console: Console, person: Person, pins: Sequence[PinState]) -> str
         tag("h1", f"Pins, {len(waiting)} wait", id="pins-title", data_live=True),
         tag(
             "div",
-            *([_waiting(pin, person) for pin in waiting] or [empty("No definition waits to be accepted.")]),
+            *([_waiting(pin, person) for pin in waiting[:WAITING]] or [empty("No definition waits to be accepted.")]),
+            _more(len(waiting) - WAITING, "wait. They appear as these are accepted"),
             id="waiting-pins",
             data_live=True,
         ),
@@ -76,6 +130,7 @@ def pins_page(console: Console, person: Person, pins: Sequence[PinState]) -> str
             "section",
             tag("h2", f"{len(accepted)} accepted"),
             _table(("Server", "Definition", "Digest", "By", "Warnings"), rows) if rows else None,
+            _more(len(accepted) - PAGE, "are accepted. `lg-gateway pins list` shows all"),
             id="accepted",
             data_live=True,
         ),
@@ -120,6 +175,10 @@ def policy_page(console: Console, person: Person, rules: Sequence[RuleState], as
     )
 
 
+def _more(count: int, what: str) -> Markup | None:
+    return tag("p", f"{count:,} more {what}.", class_="note") if count > 0 else None
+
+
 def _table(heads: Sequence[str], rows: Sequence[Child]) -> Markup:
     head = tag("thead", tag("tr", *[tag("th", name, scope="col") for name in heads]))
     return tag("div", tag("table", head, tag("tbody", *rows), class_="rows"), class_="scroll")
@@ -129,7 +188,14 @@ def _tool(tool: ToolState) -> Markup:
     about = tool.description[:DESCRIPTION] + ("…" if len(tool.description) > DESCRIPTION else "")
     return tag(
         "tr",
-        tag("td", tag("strong", tool.name), tag("br"), tag("span", about, class_="dim"), data_label="Tool"),
+        tag(
+            "td",
+            tag("strong", tool.name),
+            tag("br"),
+            tag("span", about, class_="dim"),
+            data_label="Tool",
+            class_="title",
+        ),
         tag("td", state_word(tool.effect), data_label="Decision"),
         tag("td", tool.rule, f" ({tool.place})" if tool.place else "", data_label="Rule"),
         tag("td", "yes" if tool.visible else "no", data_label="Seen"),
@@ -162,7 +228,6 @@ def _waiting(pin: PinState, person: Person) -> Markup:
 
 def _rule(rule: RuleState) -> Markup:
     cells = (
-        ("About", rule.tools),
         ("Callers", rule.identities),
         ("Hits", str(rule.hits)),
         ("Last", rule.last or "never"),
@@ -171,6 +236,7 @@ def _rule(rule: RuleState) -> Markup:
         "tr",
         tag("td", rule.number, data_label="No."),
         tag("td", state_word(rule.effect), data_label="Effect"),
+        tag("td", rule.tools, data_label="About", class_="title"),
         *[tag("td", text, data_label=label) for label, text in cells],
         tag("td", f"{rule.name} ({rule.place})" if rule.name else rule.place, data_label="Written in"),
         tabindex="-1",

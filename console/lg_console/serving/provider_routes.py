@@ -16,12 +16,13 @@ from urllib.parse import urlsplit
 from starlette.responses import RedirectResponse
 from starlette.routing import Route
 
+from lg_console.login.begun_logins import BegunLogins
 from lg_console.login.guard import check_site, cookie_name, is_plain, set_cookie
 from lg_console.login.oidc import BegunLogin
 from lg_console.pages.login import going_on_page, safe_following
 from lg_console.web.answers import HEADERS, STATUS, page
 from lg_console.web.layout import message_page
-from lg_policy.errors import LgError, LimitExceeded, PolicyDenied
+from lg_policy.errors import LgError, NotFound, PolicyDenied
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -33,26 +34,17 @@ if TYPE_CHECKING:
     from lg_console.web.console import Console
 
 LOGIN_S = 300.0
-BEGUN = 100
-"""Logins of a minute that are begun; more are refused."""
-MINUTE_S = 60.0
 CALLBACK = "/login/callback"
 
 
 def provider_routes(console: Console) -> list[Route]:
-    """Return the routes; none without a provider."""
-    if console.provider is None:
-        return []
-    provider: ProviderLogin = console.provider
-    times: list[float] = []
+    """Return the routes. They are there without a provider too: the settings may name one while the console runs."""
+    begun_logins = BegunLogins()
 
     async def begin(request: Request) -> Response:
         check_site(request)
-        now = time.monotonic()
-        times[:] = [at for at in times if now - at < MINUTE_S]
-        if len(times) >= BEGUN:
-            raise LimitExceeded("too many logins were begun; try again in a minute")
-        times.append(now)
+        provider = _provider(console)
+        begun_logins.begin(_address(request))
         begun = BegunLogin.new()
         place = await provider.address_of(begun, _callback(request, provider))
         ends = time.time() + LOGIN_S
@@ -68,6 +60,7 @@ def provider_routes(console: Console) -> list[Route]:
 
     async def back(request: Request) -> Response:
         check_site(request)
+        provider = _provider(console)
         given = {name: value[:4_000] for name, value in request.query_params.items()}
         state = given.get("state", "")
         text = await console.store.take(_key(state)) if state else None
@@ -81,6 +74,7 @@ def provider_routes(console: Console) -> list[Route]:
         except PolicyDenied as error:
             await console.people.note("console login refused", "nobody", error.message)
             raise
+        begun_logins.succeeded(_address(request))
         made = await console.sessions.begin(person)
         await console.people.note("console login", person.name, f"by the identity provider, as {person.role}")
         answer = page(going_on_page(made.action_key, row["next"]))
@@ -92,6 +86,17 @@ def provider_routes(console: Console) -> list[Route]:
         Route("/login/provider", _shown(begin), methods=["GET"]),
         Route(CALLBACK, _shown(back), methods=["GET"]),
     ]
+
+
+def _provider(console: Console) -> ProviderLogin:
+    provider = console.provider
+    if provider is None:
+        raise NotFound("nobody logs in here with an identity provider", hint="log in with a link or a token")
+    return provider
+
+
+def _address(request: Request) -> str:
+    return request.client.host if request.client is not None else ""
 
 
 def _shown(handle: Callable[[Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:

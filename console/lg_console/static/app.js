@@ -53,15 +53,43 @@ export async function refresh() {
 }
 
 // Replaces the parts of the page that have an id and a mark of their own; the rest stays, and with it focus and scrolling.
-function replaceParts(page) {
+export function replaceParts(page) {
   for (const part of document.querySelectorAll("[data-live]")) {
     const next = page.getElementById(part.id);
     const active = document.activeElement;
-    const typing = part.contains(active) && active.matches("input, select, textarea");
-    if (!next || typing || next.outerHTML === part.outerHTML) continue;
+    const typing = part.contains(active) && active.matches("input:not([type=range]), select, textarea");
+    if (!next || typing || ageless(next) === part.dataset.was) continue;
     const at = part.contains(active) ? active.id : "";
-    part.replaceWith(document.importNode(next, true));
+    const made = document.importNode(next, true);
+    keepPlace(part, made);
+    part.replaceWith(made);
+    made.dataset.was = ageless(next);
     if (at) document.getElementById(at)?.focus();
+  }
+  ages();
+}
+
+// What the server sent of a part, but for "3 min ago": only that something else has changed is a reason to replace it.
+function ageless(part) { return part.outerHTML.replace(/<time[^>]*>[^<]*<\/time>/g, ""); }
+
+// What somebody has opened or scrolled to stays so in the part that takes its place.
+function keepPlace(part, made) {
+  const open = new Set([...part.querySelectorAll("details[open] > summary")].map((found) => found.textContent));
+  for (const summary of made.querySelectorAll("summary")) if (open.has(summary.textContent)) summary.parentElement.open = true;
+  const boxes = [...part.querySelectorAll("[tabindex='0']")];
+  const places = boxes.map((box) => [box.scrollLeft, box.scrollTop]);
+  requestAnimationFrame(() => [...made.querySelectorAll("[tabindex='0']")].forEach((box, number) => {
+    if (places[number]) [box.scrollLeft, box.scrollTop] = places[number];
+  }));
+}
+
+export function ages() {
+  for (const at of document.querySelectorAll("time")) {
+    at.title = new Date(at.dateTime).toLocaleString();
+    if (!("ago" in at.dataset)) continue;
+    const gone = Math.max(0, (Date.now() - new Date(at.dateTime)) / 1000);
+    const [size, unit] = [[86400, "d"], [3600, "h"], [60, "min"]].find(([least]) => gone >= least) ?? [1, "s"];
+    at.textContent = `${Math.floor(gone / size)} ${unit} ago`;
   }
 }
 
@@ -213,5 +241,14 @@ document.addEventListener("click", async (event) => {
   button.disabled = false;
 });
 
-for (const at of document.querySelectorAll("time")) at.title = new Date(at.dateTime).toLocaleString();
+document.addEventListener("click", async (event) => {
+  const button = event.target.closest("[data-copy]");
+  if (!button) return;
+  try { await navigator.clipboard.writeText(button.dataset.copy); tell("copied", "live"); }
+  catch { tell("the browser does not let this page copy", "error"); }
+});
+
+for (const part of document.querySelectorAll("[data-live]")) part.dataset.was = ageless(part);
+ages();
+setInterval(ages, 20000);
 listen();

@@ -1,6 +1,7 @@
 // Answers questions, and keeps the list as the store has it without moving what somebody reads.
 
-import { keys, refresh, refreshers, send, stored, tell } from "./app.js";
+import { keys, refresh, refreshers, send, tell } from "./app.js";
+import { notify } from "./notify.js";
 
 const waiting = document.getElementById("waiting");
 
@@ -26,10 +27,12 @@ refreshers.push(async (page) => {
       if (twins.length > 1) (twins[0].contains(document.activeElement) ? twins[1] : twins[0]).remove();
     }
     for (const section of waiting.querySelectorAll("section")) if (!section.querySelector(".card")) section.remove();
-    notify(added.length);
+    notify(added.length === 1 ? "A question waits for you." : `${added.length} questions wait for you.`);
   }
   const count = page.getElementById("waiting-count");
   if (count) document.getElementById("waiting-count").textContent = count.textContent;
+  const more = page.getElementById("more");
+  if (more) document.getElementById("more").textContent = more.textContent;
   const decided = page.getElementById("decided");
   if (decided && !document.getElementById("decided").contains(document.activeElement)) {
     document.getElementById("decided").replaceWith(document.importNode(decided, true));
@@ -100,20 +103,3 @@ function focused(decision) {
 }
 keys.set("a", () => focused("once"));
 keys.set("d", () => focused("deny"));
-
-const button = document.getElementById("notify");
-if (button && "Notification" in window) {
-  button.hidden = Notification.permission === "denied";
-  button.textContent = stored("lg-notify") === "yes" ? "Do not notify me" : "Notify me";
-  button.addEventListener("click", async () => {
-    const on = stored("lg-notify") !== "yes" && (await Notification.requestPermission()) === "granted";
-    stored("lg-notify", on ? "yes" : null);
-    button.textContent = on ? "Do not notify me" : "Notify me";
-  });
-}
-
-// Says that something waits, not what: a notification may be read on a locked screen.
-function notify(count) {
-  if (stored("lg-notify") !== "yes" || document.visibilityState === "visible" || Notification.permission !== "granted") return;
-  new Notification("LG console", { body: count === 1 ? "A question waits for you." : `${count} questions wait for you.`, tag: "lg" });
-}

@@ -1,6 +1,7 @@
 // Sends the forms of runs, and answers their questions.
 
-import { refresh, send, tell } from "./app.js";
+import { refresh, refreshers, replaceParts, send, tell } from "./app.js";
+import { notify } from "./notify.js";
 
 function fieldsOf(form) {
   const fields = {};
@@ -49,4 +50,14 @@ document.addEventListener("click", async (event) => {
     for (const each of card.querySelectorAll("button")) each.disabled = false;
     if (error.status === 409) await refresh();
   }
+});
+
+// A run that has begun to wait is news for somebody who looks elsewhere: the run of this page, or one of the list.
+function waiting(root) { return new Set([...root.querySelectorAll("[data-state=waiting]")].map((found) => found.dataset.run)); }
+
+refreshers.push((page) => {
+  const before = waiting(document);
+  const fresh = [...waiting(page)].filter((run) => !before.has(run));
+  replaceParts(page);
+  if (fresh.length) notify(fresh.length === 1 ? "A run waits for you." : `${fresh.length} runs wait for you.`);
 });

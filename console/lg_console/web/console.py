@@ -55,16 +55,26 @@ class Console:
         people: People,
         store: SessionStore,
         name: str,
-        provider: ProviderLogin | None = None,
+        provider: Callable[[], ProviderLogin | None] = lambda: None,
     ) -> None:
+        """`provider` returns the identity provider as the settings name it now: they may change while this runs."""
         self.sources = sources
         self.people = people
         self.name = name
         self.sessions = SessionTable(store)
         self.store = store
-        self.provider = provider
-        self.guard = Guard(self.sessions, people, provider=provider.named if provider is not None else "")
+        self._provider = provider
+        self.guard = Guard(self.sessions, people, provider=self._provider_named)
         self.streams = Streams(Marks(_topics(sources)), self.guard)
+
+    @property
+    def provider(self) -> ProviderLogin | None:
+        """The identity provider that people log in with."""
+        return self._provider()
+
+    def _provider_named(self) -> str:
+        provider = self.provider
+        return provider.named if provider is not None else ""
 
     def sections(self) -> list[Section]:
         """Return the sections that there are."""

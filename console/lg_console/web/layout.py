@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -15,6 +16,7 @@ KEYS = (
     ("/", "search"),
     ("g, then a letter", "go to a section"),
     ("a / d", "approve or deny the card that has the focus"),
+    ("n / b", "next and previous event of a replay"),
     ("?", "this help"),
     ("Esc", "close"),
 )
@@ -73,15 +75,22 @@ def state_word(state: str, word: str | None = None) -> Markup:
 
 def empty(why: str, *then: Child) -> Markup:
     """Return what stands where nothing is to be shown: why, and what to do."""
-    return tag("p", why, " ", *then, class_="empty")
+    return tag("div", tag("strong", why), tag("span", *then) if then else None, class_="empty")
 
 
 def moment(seconds: float) -> Markup:
-    """Return a time as the browser's own clock shows it."""
+    """Return how long ago something was; the time itself shows when one points at it."""
     from datetime import UTC, datetime
 
     at = datetime.fromtimestamp(seconds, UTC)
-    return tag("time", at.strftime("%Y-%m-%d %H:%M:%SZ"), datetime=at.isoformat())
+    ago = f"{age(time.time() - seconds)} ago"
+    return tag("time", ago, datetime=at.isoformat(), title=at.strftime("%Y-%m-%d %H:%M:%S UTC"), data_ago=True)
+
+
+def copyable(text: str) -> Markup:
+    """Return an identifier with a button that copies it."""
+    button = tag("button", "Copy", type="button", class_="copy", data_copy=text, aria_label=f"Copy {text}")
+    return tag("span", tag("code", text), button, class_="copyable")
 
 
 def age(seconds: float) -> str:
@@ -118,12 +127,12 @@ def _header(console: Console, frame: PageFrame, sections: Sequence[Section]) -> 
     person = frame.person
     return tag(
         "header",
-        tag("strong", console.name, class_="name"),
+        tag("a", console.name, class_="name", href="/"),
         tag("nav", *links, aria_label="Sections"),
         tag("span", "", id="live", role="status", data_state="loading" if frame.topics else None),
         tag("span", f"{person.name} ({person.role})", class_="who"),
-        tag("button", "Theme", id="theme", type="button", aria_label="Change between light and dark"),
-        tag("button", "?", id="help", type="button", aria_label="Keys"),
+        tag("button", "◐", id="theme", type="button", aria_label="Change between light and dark", title="Theme"),
+        tag("button", "?", id="help", type="button", aria_label="Keys", title="Keys"),
         tag("button", "Log out", id="logout", type="button"),
     )
 

@@ -11,7 +11,7 @@ from lg_console.web.console import Console, Sources
 from lg_gateway.console.approvals import GatewayApprovals
 from lg_gateway.console.audit import GatewayAudit
 from lg_gateway.console.people import GatewayPeople
-from lg_gateway.console.provider import provider_login
+from lg_gateway.console.provider import CurrentProvider
 from lg_gateway.console.rows import ConsoleRows
 from lg_gateway.console.servers import GatewayServers
 from lg_gateway.kept_rules.rules_file import RulesFile, rules_file
@@ -57,7 +57,7 @@ def mounted(gateway: Gateway) -> MountedConsole:
         people=GatewayPeople(gateway.store, gateway.tokens, gateway.ledger),
         store=ConsoleRows(gateway.store, setup.key("console")),
         name=NAME,
-        provider=provider_login(setup),
+        provider=CurrentProvider(lambda: gateway.setup),
     )
     # Not an operator: what only an operator may approve takes a token, or a code that a terminal shows.
     local = Person(name=f"user {user_name()}", role=Role.APPROVER, local=True, by=LoggedInBy.LINK)

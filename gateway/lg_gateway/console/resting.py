@@ -21,11 +21,12 @@ from lg_console.sources.servers import ServerState
 from lg_console.web.console import Sources
 from lg_gateway.approvals.records import ApprovalTable
 from lg_gateway.catalog.pin_table import Pin, PinTable
+from lg_gateway.console.address import SERVICE, address_known
 from lg_gateway.console.approvals import GatewayApprovals
 from lg_gateway.console.audit import GatewayAudit
 from lg_gateway.console.judging import Judging, at
 from lg_gateway.console.people import GatewayPeople
-from lg_gateway.console.provider import provider_login
+from lg_gateway.console.provider import CurrentProvider
 from lg_gateway.console.rows import ConsoleRows
 from lg_gateway.console.servers import end_of_log
 from lg_gateway.identity.tokens import TokenTable
@@ -39,6 +40,8 @@ from lg_policy.errors import ConfigError, Conflict, NotFound
 from lg_policy.secrets.masking import Masker
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from lg_console.login.oidc import ProviderLogin
     from lg_policy.config.flags import CommonFlags
 
@@ -56,7 +59,9 @@ class RestingGateway:
     sources: Sources
     people: People
     sessions: SessionStore
-    provider: ProviderLogin | None
+    provider: Callable[[], ProviderLogin | None]
+    announced: Callable[[str], AbstractContextManager[None]]
+    """Tells `lg-gateway console` the address, for as long as the block lasts."""
     close: Callable[[], None]
 
 
@@ -84,7 +89,8 @@ def open_resting(flags: CommonFlags, environ: Mapping[str, str]) -> RestingGatew
         ),
         people=GatewayPeople(store, TokenTable(setup.key("tokens"), ledger), ledger),
         sessions=ConsoleRows(store, setup.key("console")),
-        provider=provider_login(setup),
+        provider=CurrentProvider(settings.setup),
+        announced=lambda address: address_known(setup.state.path, address, SERVICE),
         close=store.close,
     )
 

@@ -154,7 +154,8 @@ def serve_runs(args: argparse.Namespace, parts: Parts) -> int:
     if thread is not None:
         thread.start()
     try:
-        anyio.run(partial(_serve_with_console, served, address, listener))
+        with gateway.announced(address):
+            anyio.run(partial(_serve_with_console, served, address, listener))
     finally:
         if thread is not None:
             thread.stop()
@@ -167,7 +168,11 @@ async def _serve_with_console(served: ServedRuns, address: str, listener: socket
     if sys.stderr.isatty():
         print(f"lg-orch: console, open within a minute: {await served.console.link(address)}", file=sys.stderr)
     else:
-        print(f"lg-orch: console: {address}/ (log in with a token)", file=sys.stderr, flush=True)
+        print(
+            f"lg-orch: console: {address}/ (`lg-gateway console` shows a link that logs you in)",
+            file=sys.stderr,
+            flush=True,
+        )
     await server_of(served.service, served.routes, served.console.streams.close).serve(sockets=[listener])
 
 

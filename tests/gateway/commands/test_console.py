@@ -33,7 +33,7 @@ def test_a_console_stands_beside_mcp_and_a_terminal_shows_the_link(tmp_path: Pat
     over = gateway("console", "--config", config)
     wrong = gateway("serve", "--console", "--config", config)
     assert (piped.returncode, "link=" in piped.stdout + piped.stderr) == (2, False)
-    assert (over.returncode, "no gateway with a console runs" in over.stderr) == (2, True)
+    assert (over.returncode, "no console runs" in over.stderr) == (2, True)
     assert (wrong.returncode, "--console needs --transport http" in wrong.stderr) == (2, True)
 
 

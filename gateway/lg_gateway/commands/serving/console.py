@@ -1,4 +1,4 @@
-"""`lg-gateway console`: show a link that logs in to the console of a running gateway. Only a terminal shows it."""
+"""`lg-gateway console`: show a link that logs in to a running console. Only a terminal shows it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import asyncio
 
 from lg_console.login.sessions import SessionTable
 from lg_gateway.commands.terminal.terminal import Terminal
-from lg_gateway.console.address import known_address
+from lg_gateway.console.address import known_addresses
 from lg_gateway.console.rows import ConsoleRows
 from lg_gateway.serving.setup import locate
 from lg_gateway.store.factory import open_store
@@ -19,11 +19,12 @@ from lg_policy.errors import ConfigError
 def run(args: argparse.Namespace) -> int:
     """`lg-gateway console`."""
     located = locate(common_flags(args), mcp_json=args.mcp_json)
-    address = known_address(located.state.path)
-    if address is None:
+    addresses = known_addresses(located.state.path)
+    if not addresses:
         raise ConfigError(
-            "no gateway with a console runs for this directory",
-            hint="start one with `lg-gateway serve --transport http --console`, or name its --root or --config",
+            "no console runs for this directory",
+            hint="start one with `lg-gateway serve --transport http --console` or `lg-orch serve`, or name the --root"
+            " or --config of the one that runs",
         )
     with Terminal("showing the link to the console") as terminal:
         try:
@@ -31,8 +32,9 @@ def run(args: argparse.Namespace) -> int:
         except StoreError as error:
             raise ConfigError(str(error)) from error
         try:
-            secret = asyncio.run(SessionTable(ConsoleRows(store, located.key("console"))).link())
+            table = SessionTable(ConsoleRows(store, located.key("console")))
+            links = [f"{address}/login#link={asyncio.run(table.link())}" for address in addresses]
         finally:
             store.close()
-        terminal.write(f"Open within a minute; the link works once:\n{address}/login#link={secret}\n")
+        terminal.write("\n".join(["Open within a minute; a link works once:", *links, ""]))
     return 0

@@ -52,9 +52,9 @@ COMMANDS = (
     ),
     Command(
         name="console",
-        help="show a link that logs you in to the console of a running gateway",
-        description="Show a link that logs you in to the console of a running gateway of this directory. It works once,"
-        " and for a minute. Only a terminal shows it.",
+        help="show a link that logs you in to a running console",
+        description="Show a link that logs you in to the console of this directory: of `lg-gateway serve --console` or"
+        " of `lg-orch serve`. It works once, and for a minute. Only a terminal shows it.",
         run="lg_gateway.commands.serving.console:run",
         example="console --root .",
     ),

@@ -45,6 +45,8 @@ class AllApprovals:
         self._gateway = gateway
         self._read: dict[str, tuple[tuple[float, int], list[Question]]] = {}
         """Questions of runs as they were read last, by run."""
+        self._keys: dict[str, tuple[int, frozenset[str]]] = {}
+        """Keys of what runs have asked, with the number of the event up to which they were read."""
 
     async def waiting(self) -> list[Question]:
         """Return what waits, oldest first."""
@@ -108,14 +110,31 @@ class AllApprovals:
         self._service.wake()
 
     async def _is_left(self, question: Question) -> bool:
-        """Whether a question is of a run that does not wait for it any more: it ended, or was answered and goes on."""
+        """Whether a run asked a question and no longer waits for it: it ended, or was answered and goes on.
+
+        Any client may name a run. Only the run's own journal says that the run has asked.
+        """
         if not question.run_id or question.of_run or question.key.startswith(ELSEWHERE):
             return False
         try:
-            await anyio.to_thread.run_sync(self._service.runs.get, question.run_id)
+            keys = await anyio.to_thread.run_sync(self._asked_by, question.run_id)
         except (NotFound, InvalidArguments):
             return False
-        return True
+        return question.key in keys or f"{ELSEWHERE}{question.id}" in keys
+
+    def _asked_by(self, run_id: str) -> frozenset[str]:
+        """Return the keys of all questions that a run has ever asked."""
+        row = self._service.runs.get(run_id)
+        last = self._service.events.last(row)
+        known = self._keys.get(run_id)
+        if known is None or known[0] != last:
+            events = self._service.events.all(row)
+            keys = frozenset(str(event.data.get("key")) for event in events if event.kind == "approval")
+            self._keys.pop(run_id, None)
+            self._keys[run_id] = known = (last, keys)
+            if len(self._keys) > RUNS:
+                del self._keys[next(iter(self._keys))]
+        return known[1]
 
     async def _rows(self) -> list[RunRow]:
         return await anyio.to_thread.run_sync(self._service.runs.page, Filter(state="waiting"), RUNS)

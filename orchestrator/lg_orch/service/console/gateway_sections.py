@@ -14,7 +14,8 @@ from lg_policy.config.flags import common_flags
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
+    from contextlib import AbstractContextManager
 
     from lg_console.login.oidc import ProviderLogin
     from lg_console.sources.people import People, SessionStore
@@ -44,8 +45,13 @@ class GatewaySections(Protocol):
         ...
 
     @property
-    def provider(self) -> ProviderLogin | None:
-        """The identity provider of the settings."""
+    def provider(self) -> Callable[[], ProviderLogin | None]:
+        """Returns the identity provider as the settings name it now."""
+        ...
+
+    @property
+    def announced(self) -> Callable[[str], AbstractContextManager[None]]:
+        """Tells `lg-gateway console` the console's address, for as long as the block lasts."""
         ...
 
     def close(self) -> None:
