@@ -38,6 +38,7 @@ EDGES = {
     "gateway/lg_gateway/upstreams/upstream.py": "whatever a foreign server does, only that server is down",
     "orchestrator/lg_orch/llm/requests.py": "clients of model providers share no base class; the run tells",
     "orchestrator/lg_orch/engine/driver.py": "whatever breaks a run, its end is journalled and its trace written",
+    "orchestrator/lg_orch/service/work/warm_gateways.py": "whatever ends a gateway that is kept, runs start another",
     "orchestrator/lg_orch/service/work/worker.py": "whatever breaks a run, the other runs of its worker go on",
     "servers/exec/lg_exec/sandbox/escape_attempts.py": "an attempt that fails in an unforeseen way proves nothing",
     "gateway/lg_gateway/store/group_commit.py": "the writer thread hands every error to the callers that wait for it",

@@ -144,10 +144,11 @@ def fleet(
     lease_s: float = 6.0,
     concurrency: int = 1,
     delay_s: float = 0.0,
+    idle_s: float = 120.0,
 ) -> Iterator[Fleet]:
     """Everything but workers. The model takes `delay_s` for each answer; so many repositories have a running gateway.
 
-    Runs of the others start gateways of their own.
+    Runs of the others start gateways of their own, which workers keep for `idle_s`.
     """
     roots = tuple(folder / "repositories" / f"repo{number}" for number in range(repositories))
     for root in roots:
@@ -176,6 +177,7 @@ def fleet(
 [service]
 concurrency = {concurrency}
 heartbeat_s = {lease_s / 4}
+gateway_idle_s = {idle_s}
 lease_s = {lease_s}
 max_attempts = 100
 gateways = {{ {", ".join(addresses)} }}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import random
+import resource
 import sys
 import tempfile
 import time
@@ -29,7 +30,7 @@ def measured(made: Fleet, runs: int, workers: int, *, chaos: bool, seed: int) ->
     made.create(runs)
     for _ in range(workers):
         made.start()
-    begun = time.monotonic()
+    begun, cpu = time.monotonic(), _cpu_s()
     if chaos:
         while made.left() and time.monotonic() - begun < WITHIN_S:
             time.sleep(PART_S * rng.uniform(0.5, 1.5))
@@ -44,10 +45,17 @@ def measured(made: Fleet, runs: int, workers: int, *, chaos: bool, seed: int) ->
         print(line, file=sys.stderr)
     done = counted(events)
     cells = [
-        str(workers), str(runs), f"{took:.0f}", f"{60 * runs / took:.1f}", str(done["killed"]), str(done["stopped"]),
+        str(workers), str(runs), f"{took:.0f}", f"{60 * runs / took:.1f}", f"{(_cpu_s() - cpu) / runs:.1f}",
+        str(done["killed"]), str(done["stopped"]),
         str(tried - len(rows)), str(len(made.failed())), str(len(wrong)),
     ]  # fmt: skip
     return "| " + " | ".join(cells) + " |"
+
+
+def _cpu_s() -> float:
+    """CPU seconds of the workers that have ended, and of the gateways that they started."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def main() -> int:
@@ -57,18 +65,25 @@ def main() -> int:
     parser.add_argument("--runs", type=int, default=200)
     parser.add_argument("--repositories", type=int, default=20)
     parser.add_argument("--gateways", type=int, default=20, help="repositories with a gateway that runs already")
+    parser.add_argument(
+        "--idle-s", type=float, default=120.0, help="seconds that workers keep a gateway for the next run"
+    )
     parser.add_argument("--delay-s", type=float, default=0.3, help="seconds that the model takes for an answer")
     parser.add_argument("--parts", nargs="*", default=["one", "many", "chaos"])
     parser.add_argument("--seed", type=int, default=1)
     args = parser.parse_args()
     print(machine(), end="\n\n")
-    print("| workers | runs | seconds | runs a minute | killed | stopped | taken over | lost | wrong |", flush=True)
-    print("|---|---|---|---|---|---|---|---|---|", flush=True)
+    print(
+        "| workers | runs | seconds | runs a minute | CPU s a run | killed | stopped | taken over | lost | wrong |",
+        flush=True,
+    )
+    print("|---|---|---|---|---|---|---|---|---|---|", flush=True)
     with postgres.server() as server:
         for part in args.parts:
             workers = 1 if part == "one" else args.workers
             runs = max(1, args.runs // args.workers) if part == "one" else args.runs
             how = {"repositories": args.repositories, "gateways": args.gateways, "delay_s": args.delay_s}
+            how["idle_s"] = args.idle_s
             with (
                 tempfile.TemporaryDirectory(prefix="lg-workers-") as folder,
                 postgres.schema(server) as url,

@@ -104,7 +104,7 @@ class Colouring:
         at = 0
         if self.open is not None:
             kind = self.open[1]
-            at = self._until(line, 0)
+            at = self._until(line, 0, self.open[0])
             yield kind, line[:at]
         while at < len(line):
             found = self._pattern.search(line, at)
@@ -120,15 +120,13 @@ class Colouring:
             at = found.end()
             if found.lastgroup == "long":
                 self.open = next((end, kind) for begin, end, kind in self._language.long if begin == found.group())
-                at = self._until(line, at)
+                at = self._until(line, at, self.open[0])
             yield kind, line[found.start() : at]
         if at < len(line):
             yield "", line[at:]
 
-    def _until(self, line: str, start: int) -> int:
+    def _until(self, line: str, start: int, end: str) -> int:
         """Return where what is open ends in this line; what ends is no longer open."""
-        assert self.open is not None
-        end, _ = self.open
         at = line.find(end, start)
         if at < 0:
             return len(line)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from lg_orch.contracts.events import Event, Kind
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from lg_policy.secrets.masking import Masker
 
@@ -18,6 +18,15 @@ class Listener(Protocol):
 
     def show(self, event: Event) -> None:
         """Show one event."""
+        ...
+
+
+@runtime_checkable
+class TracesCalls(Protocol):
+    """A listener that knows the trace which a call belongs to."""
+
+    def context_of(self, call_id: str) -> Mapping[str, str]:
+        """Return what tells another program which span its own belong below; nothing for a call without one."""
         ...
 
 
@@ -51,6 +60,13 @@ class EventBus:
     def progress(self, name: str, data: dict[str, Any], *, kind: Kind = "tool") -> None:
         """Show something passing that is not worth keeping."""
         self._show(self._event(kind, name, "progress", data))
+
+    def trace_of(self, call_id: str) -> Mapping[str, str]:
+        """Return what joins the spans of a call elsewhere to those of the run: `traceparent`, or nothing."""
+        for listener in self._listeners:
+            if isinstance(listener, TracesCalls):
+                return listener.context_of(call_id)
+        return {}
 
     def mask(self, text: str) -> str:
         """Return `text` with known secrets replaced by markers."""

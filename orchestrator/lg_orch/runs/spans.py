@@ -6,6 +6,7 @@ tool call (`execute_tool NAME`). Neither texts nor arguments are exported, only 
 
 from __future__ import annotations
 
+from functools import cache
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -14,6 +15,7 @@ from lg_policy.errors import ConfigError
 from lg_policy.install_hints import extra_command
 
 if TYPE_CHECKING:
+    from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.sdk.trace.export import SpanExporter
     from opentelemetry.trace import Span
 
@@ -48,17 +50,39 @@ def spans_to(endpoint: str) -> Spans:
     return Spans(OTLPSpanExporter(endpoint=endpoint))
 
 
+def shared_spans_to(endpoint: str) -> Spans:
+    """Return spans that are sent with those of all runs of this process. Raises `ConfigError`."""
+    check_endpoint(endpoint)
+    return Spans(provider=_shared_provider(endpoint))
+
+
+@cache
+def _shared_provider(endpoint: str) -> TracerProvider:
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+
+    return provider_to(OTLPSpanExporter(endpoint=endpoint))
+
+
+def provider_to(exporter: SpanExporter) -> TracerProvider:
+    """Return what makes spans and sends them."""
+    from opentelemetry.sdk.resources import Resource
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor
+
+    provider = TracerProvider(resource=Resource.create({"service.name": "lg-orch"}))
+    provider.add_span_processor(BatchSpanProcessor(exporter))
+    return provider
+
+
 class Spans:
-    """A listener that opens and ends spans as events come."""
+    """A listener that opens and ends spans as events come. `provider` is one that outlives the run."""
 
-    def __init__(self, exporter: SpanExporter) -> None:
-        from opentelemetry.sdk.resources import Resource
-        from opentelemetry.sdk.trace import TracerProvider
-        from opentelemetry.sdk.trace.export import BatchSpanProcessor
-
-        self._provider = TracerProvider(resource=Resource.create({"service.name": "lg-orch"}))
-        self._provider.add_span_processor(BatchSpanProcessor(exporter))
-        self._tracer = self._provider.get_tracer("lg_orch")
+    def __init__(self, exporter: SpanExporter | None = None, *, provider: TracerProvider | None = None) -> None:
+        self._own = provider_to(exporter) if exporter is not None else None
+        made = self._own or provider
+        if made is None:
+            raise ValueError("neither an exporter nor a provider")
+        self._tracer = made.get_tracer("lg_orch")
         self._run: Span | None = None
         self._node: Span | None = None
         self._open: dict[str, Span] = {}
@@ -78,12 +102,23 @@ class Spans:
             self._node.add_event("check", {"name": event.name, "ok": passed, "exit_code": -1 if code is None else code})
 
     def close(self) -> None:
-        """End what is open and send what is left."""
+        """End what is open and, where nobody else does, send what is left."""
         for span in (*self._open.values(), self._node, self._run):
             if span is not None and span.is_recording():
                 span.end()
-        self._provider.force_flush(FLUSH_MS)
-        self._provider.shutdown()
+        if self._own is not None:
+            self._own.force_flush(FLUSH_MS)
+            self._own.shutdown()
+
+    def context_of(self, call_id: str) -> dict[str, str]:
+        """Return the `traceparent` of a call that goes on, so that the gateway's spans stand below its own."""
+        from opentelemetry.trace import set_span_in_context
+        from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+        carrier: dict[str, str] = {}
+        if call_id in self._open:
+            TraceContextTextMapPropagator().inject(carrier, set_span_in_context(self._open[call_id]))
+        return carrier
 
     def _start(self, name: str, parent: Span | None, attributes: dict[str, Any]) -> Span:
         from opentelemetry.trace import set_span_in_context

@@ -23,6 +23,8 @@ class Connection:
     send: Callable[..., Awaitable[CallToolResult | InputRequiredResult]]
     server: str
     """Name and version that the gateway reports."""
+    again: Callable[[], Awaitable[Connection]] | None = None
+    """Asks the gateway anew what it offers; returns the connection with that. Raises what a lost connection raises."""
 
 
 def gone(why: str) -> GatewayGone:

@@ -14,7 +14,8 @@ import os
 import re
 import sys
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -55,14 +56,23 @@ class GatewayLaunch:
 
 
 def local_launch(
-    *, root: Path, allow_broad: bool, state_dir: Path, settings: Settings, environ: Mapping[str, str], log_path: Path
+    *,
+    root: Path,
+    allow_broad: bool,
+    state_dir: Path,
+    settings: Settings,
+    environ: Mapping[str, str],
+    log_path: Path,
+    named_by_content: bool = False,
 ) -> GatewayLaunch:
     """Write the effective settings (0600, in the state directory) and say how to start a gateway with them.
 
     The environment is what `[gateway.servers.*]` and `store.url` refer to as `${NAME}` plus the few names that place
     state, keys and locale; a provider's API key does not reach the gateway unless a server names it.
+
+    A gateway reads its settings again when their file changes. `named_by_content` gives each content a file of its own:
+    a gateway that outlives its run keeps the settings that it was started with.
     """
-    effective = state_dir / "effective-settings.json"
     # What a model is told of is chosen here; a gateway of our own lists everything.
     changed: dict[str, Any] = {"gateway": settings.gateway.model_copy(update={"expose": "all"})}
     if settings.approval.form_always == "confirm":
@@ -70,7 +80,10 @@ def local_launch(
         changed["approval"] = settings.approval.model_copy(update={"form_always": "write"})
     offered = settings.model_copy(update=changed)
     values = offered.model_dump_json(by_alias=True, exclude={"models"})
-    replace_file(effective, values.encode())
+    digest = f"-{sha256(values.encode()).hexdigest()[:16]}" if named_by_content else ""
+    effective = state_dir / f"effective-settings{digest}.json"
+    if not (named_by_content and effective.is_file() and effective.read_bytes() == values.encode()):
+        replace_file(effective, values.encode())
     names = {name for name in environ if name.startswith("XDG_")} | {*_PASSED, *_ENVIRONMENTS}
     names |= set(_VARIABLE.findall(settings.gateway.model_dump_json() + settings.store.url))
     argv = [sys.executable, "-P", "-m", "lg_gateway", "serve", "--root", str(root)]
@@ -131,8 +144,12 @@ async def connect(
     try:
         with anyio.fail_after(CONNECT_TIMEOUT_S) as connecting:
             async with adapter:
-                found = await adapter.list_tools(cache_mode="refresh")
-                connection = await unfolded(_connection(adapter.client, found, own=url is None))
+
+                async def asked() -> Connection:
+                    found = await adapter.list_tools(cache_mode="refresh")
+                    return replace(await unfolded(_connection(adapter.client, found, own=url is None)), again=asked)
+
+                connection = await asked()
                 connecting.deadline = float("inf")
                 yield connection
     except (TimeoutError, MCPError, RuntimeError, OSError, TransportError) as error:

@@ -216,7 +216,7 @@ class GatewayTools:
             self._bus.progress(call.tool, {"call_id": call.id, "done": done, "total": total, "message": message or ""})
 
         # A question that nobody is asked would wait for its answer all the same, and only so many may.
-        meta = self._meta(queued, step) | {ASKS_NOBODY: not may_ask}
+        meta = self._meta(queued, step) | {ASKS_NOBODY: not may_ask, **self._bus.trace_of(call.id)}
         answered: HumanAnswer | None = None
         again: dict[str, Any] = {}
         try:

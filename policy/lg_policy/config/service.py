@@ -69,6 +69,9 @@ class ServiceSettings(Section):
     """Author of the commit that holds what a run changed in a clone."""
     concurrency: PositiveInt = 2
     """Runs that one worker drives at the same time. A repository has one run at a time, whatever this is."""
+    gateway_idle_s: Annotated[float, Field(ge=0, le=86_400)] = 120
+    """Seconds that a worker keeps the gateway of a run for the next run of the same repository under the same settings.
+    0 ends it with its run."""
     max_body_kb: PositiveInt = 256
     """Kibibytes of one request to the API."""
     allowed_hosts: tuple[str, ...] = ()

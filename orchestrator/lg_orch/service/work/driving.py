@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from contextlib import nullcontext
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import anyio.to_thread
@@ -18,6 +20,7 @@ from lg_orch.recording.journal import whole_journal
 from lg_orch.runs.history import prior_of
 from lg_orch.service.work.cloning import branched, placed
 from lg_orch.service.work.said import if_lost, write_said
+from lg_orch.service.work.warm_gateways import Loan
 from lg_policy.clones.git_program import GitEnded
 from lg_policy.config.loading import expand_env
 from lg_policy.config.trust import accepted_guide
@@ -27,19 +30,24 @@ from lg_policy.state import load_key
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from contextlib import AbstractAsyncContextManager
 
     from lg_orch.contracts.events import Event
     from lg_orch.contracts.state import Final
     from lg_orch.engine.signals import StopRequests
+    from lg_orch.runs.spans import Spans
     from lg_orch.service.records.lease_table import Lease
     from lg_orch.service.records.rows import RunRow
     from lg_orch.service.work.places import Place
     from lg_orch.service.work.tools import WorkerTools
+    from lg_orch.service.work.warm_gateways import WarmGateways
     from lg_orch.settings.setup import CommandSetup
 
 
-async def drive(tools: WorkerTools, lease: Lease, row: RunRow, stop: StopRequests) -> dict[str, Any]:
-    """Drive the run until it ends or waits; returns its report.
+async def drive(
+    tools: WorkerTools, lease: Lease, row: RunRow, stop: StopRequests, gateways: WarmGateways | None = None
+) -> dict[str, Any]:
+    """Drive the run until it ends or waits; returns its report. `gateways` may have one that runs already.
 
     Raises `RunLost`, `RunBusy`, and `ConfigError` for settings with which no run can begin.
     """
@@ -48,31 +56,48 @@ async def drive(tools: WorkerTools, lease: Lease, row: RunRow, stop: StopRequest
     except GitEnded:
         return {"status": "interrupted", "text": "The run was stopped while its repository was cloned."}
     setup = await anyio.to_thread.run_sync(tools.repositories.setup, row.root, row.options)
-    store_url = expand_env(setup.loaded.settings.store.url, tools.repositories.environ, "store.url")
+    store_url = _store_url(tools, setup)
+    spans = _spans(setup.loaded.settings.trace.otlp_endpoint)
     place = await anyio.to_thread.run_sync(tools.places.open, lease, setup.state.path, store_url)
     try:
-        job = await _job(tools, setup, row, place, store_url, stop)
-        driver = Driver(job)
-        final = await driver.run()
+        async with _gateway(tools, setup, row, gateways) as loan:
+            job = await _job(tools, setup, row, place, stop, spans)
+            driver = Driver(replace(job, connection=loan.connection))
+            final = await driver.run()
+            # An answer that holds "until its client ends" ends with the run.
+            asked = any(event.kind == "approval" for event in journalled(place))
+            loan.keep = driver.cause is None and final.status in ("done", "unchecked") and not asked
         if isinstance(driver.cause, StoreGone):
             raise driver.cause  # nothing is wrong with the run: it goes on when the store is back
         await anyio.to_thread.run_sync(place.settle)
         report = report_of(final, journalled(place))
         return report | await anyio.to_thread.run_sync(branched, tools, lease, row, place)
     finally:
+        for listener in spans:
+            listener.close()
         await anyio.to_thread.run_sync(place.close)
 
 
+def _gateway(
+    tools: WorkerTools, setup: CommandSetup, row: RunRow, gateways: WarmGateways | None
+) -> AbstractAsyncContextManager[Loan]:
+    """Return what lends the run a gateway, of a repository that has none of its own running."""
+    if gateways is None or tools.gateway(row.root)[0] is not None or tools.repositories.workspaces.is_clone(row.root):
+        return nullcontext(Loan(connection=None))
+    return gateways.lent(setup, tools.repositories.environ)
+
+
 async def _job(
-    tools: WorkerTools, setup: CommandSetup, row: RunRow, place: Place, store_url: str, stop: StopRequests
+    tools: WorkerTools, setup: CommandSetup, row: RunRow, place: Place, stop: StopRequests, spans: Sequence[Spans]
 ) -> RunJob:
+    store_url = _store_url(tools, setup)
     settings, environ = setup.loaded.settings, tools.repositories.environ
     chosen = choose_backend(settings.models, environ, cache_dir=setup.state.path / "model-cache")
     await anyio.to_thread.run_sync(require_keys, settings.models, environ)
     gateway_url, gateway_token = tools.gateway(row.root)
     masker = Masker(load_key("mask"), [*api_keys(environ), *([gateway_token] if gateway_token else [])])
     events = journalled(place)
-    bus = EventBus(place.journal, masker, after=events[-1].seq if events else 0)
+    bus = EventBus(place.journal, masker, spans, after=events[-1].seq if events else 0)
     said = tools.leases.runs.said(row.run_id)
     resumed, lost = bool(events), if_lost(events, said)
     origin = None if resumed else await forked(tools, row, place, store_url)
@@ -92,6 +117,19 @@ async def _job(
         prior=prior_of(events, origin), if_lost=lost, accepted_guide=accepted_guide(setup.root),
         stop=stop, fence=place.fence, keep=place.keep, begun=time.monotonic(),
     )  # fmt: skip
+
+
+def _store_url(tools: WorkerTools, setup: CommandSetup) -> str:
+    return expand_env(setup.loaded.settings.store.url, tools.repositories.environ, "store.url")
+
+
+def _spans(endpoint: str | None) -> list[Spans]:
+    """Return what sends the run as spans; nothing, and nothing is imported for it, where that is off."""
+    if not endpoint:
+        return []
+    from lg_orch.runs.spans import shared_spans_to
+
+    return [shared_spans_to(endpoint)]
 
 
 async def forked(tools: WorkerTools, row: RunRow, place: Place, store_url: str) -> dict[str, Any] | None:

@@ -22,6 +22,7 @@ from lg_orch.service.logs import current_run
 from lg_orch.service.work.driving import drive
 from lg_orch.service.work.tools import WorkerTools
 from lg_orch.service.work.undoing import take_back
+from lg_orch.service.work.warm_gateways import WarmGateways
 from lg_policy.errors import LgError
 
 if TYPE_CHECKING:
@@ -61,17 +62,22 @@ class Worker:
         self._presence: WorkerPresence | None = None
         self._there = False
         self._next_look = 0.0
+        self._gateways: WarmGateways | None = None
         self._idle_s = SHARED_IDLE_S if tools.leases.database.shared else IDLE_S
 
     async def run(self) -> None:
         """Claim and drive runs until `stop`; those that are being driven then stop between two calls."""
         async with anyio.create_task_group() as group:
+            self._gateways = WarmGateways(
+                group, idle_s=self._settings.gateway_idle_s, most=2 * self._settings.concurrency
+            )
             while not self._stopping:
                 there = await self._present()
                 if there and len(self._going) < self._settings.concurrency and await self._begin(group):
                     continue
                 with anyio.move_on_after(self._idle_s):
                     await self._wake.wait()
+            self._gateways.end()
         if self._presence is not None:
             self._presence.release()
 
@@ -192,7 +198,7 @@ class Worker:
     async def _report(self, lease: Lease, row: RunRow, requests: StopRequests) -> dict[str, Any]:
         """Drive the run; what no run can begin with is its report too."""
         try:
-            return await drive(self._tools, lease, row, requests)
+            return await drive(self._tools, lease, row, requests, self._gateways)
         except (RunLost, RunBusy, StoreGone):
             raise
         except LgError as error:
