@@ -92,18 +92,17 @@ class WarmGateways:
         kept = self._kept.get(key)
         if kept is not None and kept.lent:
             return None
-        there = False
+        if kept is not None and not kept.over.is_set():
+            kept.lent = True
+            if await _is_there(kept):
+                return kept
+        kept, there = self._begun(key, launch), False
         try:
-            if kept is None or kept.over.is_set():
-                kept = self._begun(key, launch)
-                await kept.ready.wait()
-                there = kept.connection is not None
-            else:
-                kept.lent = True
-                there = await _is_there(kept)
+            await kept.ready.wait()
+            there = kept.connection is not None
         finally:
-            if kept is not None and not there:
-                kept.over.set()  # whoever waited for it may have been stopped meanwhile
+            if not there:
+                kept.over.set()  # the run that waited for it may have been stopped meanwhile
         return kept if there else None
 
     def _begun(self, key: Key, launch: GatewayLaunch) -> _Kept:
@@ -158,15 +157,18 @@ async def _is_there(kept: _Kept) -> bool:
     """Ask a gateway what it offers now; whether it has answered."""
     if kept.over.is_set() or kept.connection is None or kept.connection.again is None:
         return False
-    with anyio.move_on_after(ASK_S):
-        try:
+    there = False
+    try:
+        with anyio.move_on_after(ASK_S):
             kept.connection = await kept.connection.again()
-        except Exception:
-            # Whatever the client raises for a process that is gone: another gateway is started.
-            log.warning("the gateway that was kept for %s does not answer", kept.launch.cwd, exc_info=True)
-            return False
-        return True
-    return False
+            there = True
+    except Exception:
+        # Whatever the client raises for a process that is gone: another gateway is started.
+        log.warning("the gateway that was kept for %s does not answer", kept.launch.cwd, exc_info=True)
+    finally:
+        if not there:
+            kept.over.set()
+    return there
 
 
 def _launch(setup: CommandSetup, environ: Mapping[str, str]) -> GatewayLaunch:
