@@ -1,6 +1,6 @@
 """Take pictures of the consoles' pages: at three widths, light and dark. For looking at them; nothing compares them.
 
-The gateway's pages show calls and questions that wait; the runs' pages show none, then 10,000 of hostile text.
+The gateway's pages show calls and questions that wait; the runs' pages show none. Then all show 10,000 of hostile text.
 
 Needs Chromium and what the tests need. `--readme` writes only docs/console.png, the picture of the documentation.
 """
@@ -22,7 +22,8 @@ sys.path.insert(0, str(ROOT))
 from playwright.sync_api import Browser, sync_playwright  # noqa: E402  after the path of the tests
 from tests.console.conftest import launched  # noqa: E402  as above
 from tests.console.long_run import many_runs  # noqa: E402  as above
-from tests.console.served import ServedConsole, opened_page, served_console, visiting  # noqa: E402  as above
+from tests.console.many_rows import many_rows  # noqa: E402  as above
+from tests.console.served import ServedConsole, Visit, opened_page, served_console, visiting  # noqa: E402  as above
 from tests.gateway.rig import send, server  # noqa: E402  as above
 
 WIDTHS = (390, 820, 1440)
@@ -31,10 +32,14 @@ HEIGHT = 900
 PAGES = ("approvals", "audit", "servers", "tools", "pins", "policy", "login")
 ERROR = "approvals/none"
 """A page that cannot be shown."""
+MANY_PAGES = {
+    "many-approvals": "approvals", "many-audit": "audit", "one-call": "audit/c1", "many-servers": "servers",
+    "one-server": "servers/fs", "many-tools": "tools", "many-pins": "pins", "many-rules": "policy",
+}  # fmt: skip
 RUN_PAGES = {
     "runs": "runs", "last-runs": "runs?after=9950", "new-run": "runs/new", "run": "runs/run-0?tab=thoughts",
-    "run-diff": "runs/run-0?tab=diff", "run-checks": "runs/run-0?tab=checks", "undo": "runs/run-1/undo",
-    "compare": "runs/run-1/compare/run-2",
+    "replay": "runs/run-1?at=900", "run-diff": "runs/run-0?tab=diff", "run-checks": "runs/run-0?tab=checks",
+    "undo": "runs/run-1/undo", "compare": "runs/run-1/compare/run-2",
 }  # fmt: skip
 PATCH = """\
 --- a/src/tidal/model.py
@@ -73,11 +78,21 @@ def run_pictures(browser: Browser, out: Path) -> None:
         with many_runs(events=2_000, runs=runs) as (address, link), opened_page(browser, address) as visit:
             visit.page.goto(link)
             visit.page.wait_for_url("**/runs")
-            for (name, path), width, theme in product(paths.items(), WIDTHS, THEMES):
-                visit.page.set_viewport_size({"width": width, "height": HEIGHT})
-                visit.page.emulate_media(color_scheme="dark" if theme == "dark" else "light")
-                visit.page.goto(f"{address}/{path}")
-                visit.page.screenshot(path=out / f"{name}-{state}-{width}-{theme}.png")
+            views(visit, address, paths, out, state)
+    sources = many_rows(10_000)
+    with many_runs(events=0, runs=0, sources=sources) as (address, link), opened_page(browser, address) as visit:
+        visit.page.goto(link)
+        visit.page.wait_for_url("**/runs")
+        views(visit, address, MANY_PAGES, out, "many")
+
+
+def views(visit: Visit, address: str, paths: dict[str, str], out: Path, state: str) -> None:
+    """Take pictures of pages at all widths, light and dark."""
+    for (name, path), width, theme in product(paths.items(), WIDTHS, THEMES):
+        visit.page.set_viewport_size({"width": width, "height": HEIGHT})
+        visit.page.emulate_media(color_scheme="dark" if theme == "dark" else "light")
+        visit.page.goto(f"{address}/{path}")
+        visit.page.screenshot(path=out / f"{name}-{state}-{width}-{theme}.png")
 
 
 @contextmanager

@@ -110,9 +110,11 @@ class Nobody:
 
 
 @contextmanager
-def many_runs(*, events: int, runs: int, source: ManyRuns | None = None) -> Iterator[tuple[str, str]]:
-    """Serve them; yields the address and a link that logs in."""
-    shown = Sources(runs=source or ManyRuns(events=events, runs=runs))
+def many_runs(
+    *, events: int, runs: int, source: ManyRuns | None = None, sources: Sources | None = None
+) -> Iterator[tuple[str, str]]:
+    """Serve them, or other sources; yields the address and a link that logs in."""
+    shown = sources or Sources(runs=source or ManyRuns(events=events, runs=runs))
     console = Console(shown, people=Nobody(), store=MemoryRows(), name="LG")
     local = Person(name="ann", role=Role.OPERATOR, local=True, by=LoggedInBy.LINK)
     listener = listen(ServeFlags(transport="http", host="127.0.0.1", port=0), authenticated=False)

@@ -11,15 +11,14 @@ from lg_console.markup.elements import Child, Markup, tag
 from lg_console.sources.people import LoggedInBy, Person, Role
 from lg_console.sources.questions import Choice, Question
 from lg_console.web.console import Console
-from lg_console.web.layout import PageFrame, age, empty, framed, moment, state_word
+from lg_console.web.layout import PageFrame, age, empty, fitting, framed, moment, state_word
 
 DECIDED = 20
 """Decided questions below those that wait."""
 WAITING = 30
 """Questions that wait, on one page: the oldest. The others follow as these are answered."""
-WAITING_CHARACTERS = 80_000
-CARD = 1_500
-"""Characters of a card beside its text."""
+WAITING_CHARACTERS = 100_000
+"""Of the cards of these."""
 STATES = {
     "approved": "approved",
     "used": "approved and used",
@@ -41,14 +40,14 @@ def approvals_page(
         script="approvals.js",
         marks=mark,
     )
-    shown = _fitting(waiting)
+    shown = _fitting(waiting, person)
     nothing = empty("No question waits for an answer.", "It appears here by itself as soon as an agent asks.")
     return framed(
         console,
         frame,
         tag(
             "div",
-            tag("h1", "Approvals ", tag("span", f"{len(waiting)}{oldest}", class_="count", id="waiting-count")),
+            tag("h1", "Approvals ", tag("span", f"{len(waiting):,}{oldest}", class_="count", id="waiting-count")),
             tag("button", "Notify me", type="button", id="notify", hidden=True),
             class_="bar",
         ),
@@ -122,14 +121,10 @@ def card(question: Question, person: Person) -> Markup:
     )
 
 
-def _fitting(waiting: Sequence[Question]) -> Sequence[Question]:
-    """Return the oldest questions that a page has room for, at least one: each is shown whole."""
-    room = WAITING_CHARACTERS
-    for number, question in enumerate(waiting):
-        room -= len(question.text) + CARD
-        if number and (room < 0 or number >= WAITING):
-            return waiting[:number]
-    return waiting
+def _fitting(waiting: Sequence[Question], person: Person) -> Sequence[Question]:
+    """Return the oldest questions that a page has room for: each is shown whole."""
+    cards = (card(question, person) for question in waiting)
+    return waiting[: len(fitting(cards, most=WAITING, room=WAITING_CHARACTERS))]
 
 
 def _turns(waiting: Sequence[Question]) -> list[list[Question]]:

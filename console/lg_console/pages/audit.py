@@ -9,7 +9,7 @@ from lg_console.markup.elements import Child, Markup, tag
 from lg_console.sources.ledger import CallPage, CallsWanted, LedgerCall, WholeCall
 from lg_console.sources.people import Person
 from lg_console.web.console import Console
-from lg_console.web.layout import PageFrame, empty, framed
+from lg_console.web.layout import PageFrame, empty, fitting, framed
 
 FIELDS = (
     ("tool", "Tool", "fs__*"),
@@ -20,6 +20,8 @@ FIELDS = (
     ("until", "Until", ""),
 )
 RECORD_CHARACTERS = 20_000
+RECORDS_CHARACTERS = 80_000
+"""Of all records of a call on its page."""
 
 
 def audit_page(console: Console, person: Person, wanted: CallsWanted, found: CallPage) -> str:
@@ -74,8 +76,16 @@ def call_page(console: Console, person: Person, call: WholeCall) -> str:
         tag("pre", call.text, tabindex="0", class_="wrap"),
         question,
         tag("h2", "Records"),
-        [_record(record) for record in call.records],
+        _records(call),
     )
+
+
+def _records(call: WholeCall) -> list[Markup]:
+    """Return the first records that a page has room for."""
+    found = fitting(map(_record, call.records), most=len(call.records), room=RECORDS_CHARACTERS)
+    rest = len(call.records) - len(found)
+    note = tag("p", f"{rest} more records: `lg-gateway audit show {call.id}` prints all.", class_="note")
+    return [*found, note] if rest else found
 
 
 def _record(record: object) -> Markup:

@@ -69,8 +69,8 @@ def run_page(console: Console, person: Person, run: WholeRun, look: RunLook, mar
         console,
         frame,
         _way(whole, look),
-        tag("div", *_head(run, story), id="run-head", data_live=True, **_named(summary)),
         replay_bar(replay, look.tab, look.show) if replay is not None else None,
+        tag("div", *_head(run, story), id="run-head", data_live=True, **_named(summary)),
         tag(
             "div", *[question_card(run, question, person) for question in run.questions], id="questions", data_live=True
         ),

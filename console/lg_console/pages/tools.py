@@ -12,13 +12,18 @@ from lg_console.markup.elements import Child, Markup, tag
 from lg_console.sources.people import Person
 from lg_console.sources.servers import PinState, RuleState, ToolState
 from lg_console.web.console import Console
-from lg_console.web.layout import PageFrame, empty, framed, state_word
+from lg_console.web.layout import PageFrame, empty, fitting, framed, state_word
 
 DESCRIPTION = 300
 PAGE = 100
 """Tools, or accepted definitions, on one page."""
+RULES = 200
+"""Rules on the page."""
+RULES_CHARACTERS = 100_000
 WAITING = 20
 """Definitions that wait, on one page: each is shown whole."""
+PINS_CHARACTERS = 60_000
+"""Of those that wait, and of those that are accepted."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +60,7 @@ def tools_page(
 ) -> str:
     """Return a page of tools, each with the decision about it for one caller."""
     frame = PageFrame(title="Tools", path="/tools", person=person)
-    names = [tag("option", value=name) for name in identities]
+    names = [tag("option", value=name) for name in identities[:PAGE]]
     chosen = tag(
         "form",
         tag(
@@ -103,26 +108,16 @@ def pins_page(console: Console, person: Person, pins: Sequence[PinState]) -> str
     frame = PageFrame(title="Pins", path="/pins", person=person)
     waiting = [pin for pin in pins if pin.state != "accepted"]
     accepted = [pin for pin in pins if pin.state == "accepted"]
-    rows = [
-        tag(
-            "tr",
-            tag("td", pin.server, data_label="Server"),
-            tag("td", pin.tool, data_label="Definition", class_="title"),
-            tag("td", tag("code", pin.digest), data_label="Digest"),
-            tag("td", pin.basis or "first sight, or a person", data_label="By"),
-            tag("td", ", ".join(pin.warnings), data_label="Warnings"),
-            tabindex="-1",
-        )
-        for pin in accepted[:PAGE]
-    ]
+    cards = fitting((_waiting(pin, person) for pin in waiting), most=WAITING, room=PINS_CHARACTERS)
+    rows = fitting(map(_accepted, accepted), most=PAGE, room=PINS_CHARACTERS)
     return framed(
         console,
         frame,
         tag("h1", f"Pins, {len(waiting)} wait", id="pins-title", data_live=True),
         tag(
             "div",
-            *([_waiting(pin, person) for pin in waiting[:WAITING]] or [empty("No definition waits to be accepted.")]),
-            _more(len(waiting) - WAITING, "wait. They appear as these are accepted"),
+            *(cards or [empty("No definition waits to be accepted.")]),
+            _more(len(waiting) - len(cards), "wait. They appear as these are accepted"),
             id="waiting-pins",
             data_live=True,
         ),
@@ -130,10 +125,22 @@ def pins_page(console: Console, person: Person, pins: Sequence[PinState]) -> str
             "section",
             tag("h2", f"{len(accepted)} accepted"),
             _table(("Server", "Definition", "Digest", "By", "Warnings"), rows) if rows else None,
-            _more(len(accepted) - PAGE, "are accepted. `lg-gateway pins list` shows all"),
+            _more(len(accepted) - len(rows), "are accepted. `lg-gateway pins list` shows all"),
             id="accepted",
             data_live=True,
         ),
+    )
+
+
+def _accepted(pin: PinState) -> Markup:
+    return tag(
+        "tr",
+        tag("td", pin.server, data_label="Server"),
+        tag("td", pin.tool, data_label="Definition", class_="title"),
+        tag("td", tag("code", pin.digest), data_label="Digest"),
+        tag("td", pin.basis or "first sight, or a person", data_label="By"),
+        tag("td", ", ".join(pin.warnings), data_label="Warnings"),
+        tabindex="-1",
     )
 
 
@@ -160,7 +167,7 @@ def policy_page(console: Console, person: Person, rules: Sequence[RuleState], as
         action="/policy",
         class_="filter",
     )
-    rows = [_rule(rule) for rule in rules]
+    rows = fitting(map(_rule, rules), most=RULES, room=RULES_CHARACTERS)
     heads = ("No.", "Effect", "About", "Callers", "Hits", "Last", "Written in")
     return framed(
         console,
@@ -172,6 +179,7 @@ def policy_page(console: Console, person: Person, rules: Sequence[RuleState], as
         _explained(asked.found) if asked.found is not None else None,
         tag("h2", "Rules in force"),
         _table(heads, rows) if rows else empty("There are no rules: the defaults decide."),
+        _more(len(rules) - len(rows), "are in force. `lg-gateway config show` has all"),
     )
 
 
@@ -199,7 +207,7 @@ def _tool(tool: ToolState) -> Markup:
         tag("td", state_word(tool.effect), data_label="Decision"),
         tag("td", tool.rule, f" ({tool.place})" if tool.place else "", data_label="Rule"),
         tag("td", "yes" if tool.visible else "no", data_label="Seen"),
-        tag("td", "only reads" if tool.read_only else "may change something", data_label="Does"),
+        tag("td", "only reads" if tool.read_only else "may change", data_label="Does"),
         tabindex="-1",
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from lg_console.markup.elements import Child, Markup, document, markup, tag
@@ -62,10 +62,14 @@ def message_page(message: str, hint: str) -> str:
         "LG console",
         "",
         tag("h1", "This cannot be shown"),
-        tag("p", message),
-        tag("p", hint) if hint else None,
+        tag("p", _sentence(message)),
+        tag("p", _sentence(hint)) if hint else None,
         tag("p", tag("a", "To the start", href="/")),
     )
+
+
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:].rstrip('.')}."
 
 
 def state_word(state: str, word: str | None = None) -> Markup:
@@ -85,6 +89,17 @@ def moment(seconds: float) -> Markup:
     at = datetime.fromtimestamp(seconds, UTC)
     ago = f"{age(time.time() - seconds)} ago"
     return tag("time", ago, datetime=at.isoformat(), title=at.strftime("%Y-%m-%d %H:%M:%S UTC"), data_ago=True)
+
+
+def fitting(parts: Iterable[Markup], *, most: int, room: int) -> list[Markup]:
+    """Return the first parts that a page has room for, in characters of markup: at most so many, and at least one."""
+    found: list[Markup] = []
+    for part in parts:
+        room -= len(part)
+        if len(found) == most or (found and room < 0):
+            break
+        found.append(part)
+    return found
 
 
 def copyable(text: str) -> Markup:

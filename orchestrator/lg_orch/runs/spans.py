@@ -53,11 +53,12 @@ def spans_to(endpoint: str) -> Spans:
 def shared_spans_to(endpoint: str) -> Spans:
     """Return spans that are sent with those of all runs of this process. Raises `ConfigError`."""
     check_endpoint(endpoint)
-    return Spans(provider=_shared_provider(endpoint))
+    return Spans(provider=shared_provider(endpoint))
 
 
 @cache
-def _shared_provider(endpoint: str) -> TracerProvider:
+def shared_provider(endpoint: str) -> TracerProvider:
+    """Return what sends the spans of all runs of this process there."""
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 
     return provider_to(OTLPSpanExporter(endpoint=endpoint))

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import gzip
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING
 
 import pytest
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from lg_orch.runs.spans import Spans, check_endpoint, spans_to
 from lg_orch.testing import ScriptedModel, calls, text
 from lg_policy.errors import ConfigError
 from tests.orchestrator.llm.workshop import DONE, READ, patch, settings_for, shop
+from tests.orchestrator.runs.collector import collecting, spans_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -45,42 +42,14 @@ async def test_each_request_and_each_call_is_a_span_below_the_node_that_made_it(
     assert "return a - b" not in "".join(span.to_json() for span in found), "texts are not exported"
 
 
-class Collector(BaseHTTPRequestHandler):
-    bodies: list[bytes]
-
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["content-length"]))
-        self.bodies.append(gzip.decompress(body) if self.headers.get("content-encoding") == "gzip" else body)
-        self.send_response(200)
-        self.end_headers()
-
-    def log_message(self, *_arguments: object) -> None:
-        pass
-
-
 async def test_spans_reach_a_collector_over_otlp(tmp_path: Path) -> None:
-    bodies: list[bytes] = []
-    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (Collector,), {"bodies": bodies}))
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-    thread.start()
-    try:
-        spans = spans_to(f"http://127.0.0.1:{server.server_address[1]}/v1/traces")
+    with collecting() as (endpoint, bodies):
+        spans = spans_to(endpoint)
         with ScriptedModel([text("In `calc.py:1`.")]) as model:
             async with shop(tmp_path, settings_for(model), listeners=(spans,)) as made:
                 await made.go("where is add defined?")
         spans.close()
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
-    sent = [ExportTraceServiceRequest.FromString(body) for body in bodies]
-    names = [
-        span.name
-        for request in sent
-        for resource in request.resource_spans
-        for scope in resource.scope_spans
-        for span in scope.spans
-    ]
+    names = [span.name for span in spans_of(bodies)]
     assert "chat scripted" in names
     assert "node reporter" in names
 
