@@ -178,6 +178,7 @@ def fleet(
 concurrency = {concurrency}
 heartbeat_s = {lease_s / 4}
 gateway_idle_s = {idle_s}
+gateways_kept = {repositories}
 lease_s = {lease_s}
 max_attempts = 100
 gateways = {{ {", ".join(addresses)} }}

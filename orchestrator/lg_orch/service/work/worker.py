@@ -68,9 +68,8 @@ class Worker:
     async def run(self) -> None:
         """Claim and drive runs until `stop`; those that are being driven then stop between two calls."""
         async with anyio.create_task_group() as group:
-            self._gateways = WarmGateways(
-                group, idle_s=self._settings.gateway_idle_s, most=2 * self._settings.concurrency
-            )
+            idle_s, most = self._settings.gateway_idle_s, self._settings.gateways_kept
+            self._gateways = WarmGateways(group, idle_s=idle_s, most=most)
             while not self._stopping:
                 there = await self._present()
                 if there and len(self._going) < self._settings.concurrency and await self._begin(group):
