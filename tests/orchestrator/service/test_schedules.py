@@ -95,6 +95,21 @@ def test_a_slot_whose_run_is_refused_says_why_and_the_next_one_comes(database: D
         table.remove("nightly")
 
 
+def test_a_schedule_whose_zone_this_machine_does_not_know_says_so_and_stops_no_other(database: Database) -> None:
+    table = ScheduleTable(database)
+    for name in ("broken", "nightly"):
+        table.add(name, "0 3 * * *", "UTC", {"request": "x"}, "ann")
+        overdue(database, name)
+    with database.transaction() as tx:
+        tx.execute("UPDATE lg_schedules SET zone = 'Mars/Olympus' WHERE name = ?", ("broken",))
+    assert len(table.begin_due(new_run, max_queued=9)) == 1
+    assert table.begin_due(new_run, max_queued=9) == []
+    broken, nightly = sorted(table.all(), key=lambda schedule: schedule.name)
+    assert "Mars/Olympus" in str(broken.error)
+    assert broken.next_at > 1000
+    assert (broken.last_run, nightly.error) == (None, None)
+
+
 def test_times_are_those_of_the_zone_also_when_clocks_change() -> None:
     before = datetime(2026, 3, 28, 12, tzinfo=UTC).timestamp()
     assert datetime.fromtimestamp(next_slot("0 9 * * *", "Europe/Vienna", before), UTC).hour == 7

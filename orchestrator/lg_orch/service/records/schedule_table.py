@@ -28,6 +28,8 @@ MAX_CRON = 100
 MAX_SCHEDULES = 1_000
 AT_ONCE = 20
 """Schedules that one look begins."""
+RETRY_S = 3_600.0
+"""Seconds until a schedule whose next time cannot be told is looked at again."""
 _COLUMNS = "name, cron, zone, body, created_by, created, next_at, last_at, last_run, error"
 
 
@@ -104,10 +106,15 @@ class ScheduleTable:
             error = refusal.message
         with self._database.transaction() as tx:
             now = tx.now()
+            try:
+                next_at = next_slot(schedule.cron, schedule.zone, now)
+            except InvalidArguments as refusal:
+                # This machine may lack a time zone that the one which kept the schedule knows.
+                run, error, next_at = None, refusal.message, now + RETRY_S
             taken = tx.execute(
                 "UPDATE lg_schedules SET next_at = ?, last_at = ? WHERE name = ? AND next_at = ? AND created = ? "
                 "RETURNING name",
-                (next_slot(schedule.cron, schedule.zone, now), now, schedule.name, schedule.next_at, schedule.created),
+                (next_at, now, schedule.name, schedule.next_at, schedule.created),
             )
             if not taken:
                 return None  # another server was first

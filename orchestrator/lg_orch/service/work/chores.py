@@ -60,6 +60,12 @@ class Chores:
                 raise
             except (LgError, OSError) as error:
                 log.warning("run %s: not everything of it could be removed: %s", row.run_id, error)
+        try:
+            self._remove_old_clones()
+        except OSError as error:  # another worker removes them too
+            log.warning("not every old clone could be removed: %s", error)
+
+    def _remove_old_clones(self) -> None:
         for run_id, path in list(self.repositories.workspaces.old(self.keep_days * DAY_S)):
             # A fork works in the clone of the run that it came from, and may outlive it.
             used = any(self.retention.uses(str(root)) for root in path.iterdir()) if path.is_dir() else False

@@ -115,14 +115,24 @@ class Worker:
                 await anyio.to_thread.run_sync(self._presence.renew)
             mine = tuple(self._leases.values())
             lost = await anyio.to_thread.run_sync(self._tools.leases.take_from_lost, mine)
-            if self._tools.chores is not None:
-                await anyio.to_thread.run_sync(self._tools.chores.do)
+            await anyio.to_thread.run_sync(self._do_chores)
         except StoreGone as error:
             log.warning("%s", error.message)
             return False
         for run_id in lost:
             log.warning("the worker of run %s shows no sign of life; the run is queued again", run_id)
         return True
+
+    def _do_chores(self) -> None:
+        """Begin scheduled runs and remove old ones; that this fails is no reason to drive none. Raises `StoreGone`."""
+        if self._tools.chores is None:
+            return
+        try:
+            self._tools.chores.do()
+        except StoreGone:
+            raise
+        except (LgError, OSError) as error:
+            log.warning("schedules or old runs could not be looked after: %s", error)
 
     async def _begin(self, group: TaskGroup) -> bool:
         try:
