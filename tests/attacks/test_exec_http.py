@@ -17,7 +17,7 @@ from lg_policy.sandbox.bubblewrap import binaries
 from tests.e2e.programs import serving
 from tests.support import require
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("programs_by_fork")]
 
 CONFIG = (
     '[exec.commands.py]\nfrom = "python"\nargs_allow = ["-c=*..."]\n'

@@ -17,7 +17,7 @@ from tests.gateway.commands.support_commands import run
 from tests.gateway.hostile_text_server import BAD
 from tests.gateway.rig import gateway_of, send
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("programs_by_fork")]
 SERVER = Path(__file__).parents[1] / "gateway" / "hostile_text_server.py"
 ALLOWED = "\n\t"
 
@@ -36,7 +36,6 @@ def harmless(done: subprocess.CompletedProcess[str]) -> str:
 
 
 @pytest.mark.attack("Display", "escape sequences in names, descriptions, results and errors of a server")
-@pytest.mark.usefixtures("programs_by_fork")
 async def test_no_command_prints_what_a_server_wrote_as_it_is(tmp_path: Path) -> None:
     allow = '[[gateway.rules]]\ntools = ["h__*"]\neffect = "allow"\n'
     async with gateway_of(tmp_path, hostile(), allow) as gateway:

@@ -15,6 +15,8 @@ from tests.orchestrator.programs import lg_orch
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.usefixtures("programs_by_fork")
+
 TOKEN = "ghp_" + "a1" * 18
 """Looks like a secret. It stands beside the line that is changed, so the diff shows it."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -17,8 +18,14 @@ collect_ignore = [] if os.environ.get("CLAUDE_CLI") else ["test_claude_code.py"]
 
 @pytest.fixture(scope="session")
 def time_server(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The path of `mcp-server-time`, a third-party server of today's era."""
-    return python_program(tmp_path_factory.mktemp("time-server"), TIME_SERVER, "mcp-server-time")
+    """The path of `mcp-server-time`, a third-party server of today's era.
+
+    It is started once so that what it imports is compiled: many tests start it.
+    """
+    path = python_program(tmp_path_factory.mktemp("time-server"), TIME_SERVER, "mcp-server-time")
+    environ = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    subprocess.run([path, "--help"], check=True, capture_output=True, timeout=120, env=environ)
+    return path
 
 
 @pytest.fixture(scope="session")

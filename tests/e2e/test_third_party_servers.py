@@ -16,7 +16,7 @@ pytestmark = pytest.mark.usefixtures("programs_by_fork")
 def config(tmp_path: Path, time_server: str, everything_server: str) -> Path:
     path = tmp_path / "gateway.toml"
     path.write_text(
-        '[approval]\nhold_s = 0\n[gateway.servers.fs]\nbuiltin = "fs"\n'
+        '[approval]\nhold_s = 0\n[gateway]\nlist_wait_s = 90\n[gateway.servers.fs]\nbuiltin = "fs"\n'
         f"[gateway.servers.time]\ncommand = {json.dumps(time_server)}\n"
         f'[gateway.servers.everything]\ncommand = "node"\nargs = [{json.dumps(everything_server)}]\n'
         '[[gateway.rules]]\ntools = ["time__get_current_time"]\neffect = "allow"\n'

@@ -22,7 +22,7 @@ from lg_policy.jobs import Job, StoppedError, Workers
 from tests.fs.helpers import write_tree
 from tests.fs.programs import PROGRAM, WAIT_S, called, stdio
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("programs_by_fork")]
 
 TOOLS = ["apply_patch", "list_changes", "list_files", "read_file", "revert_patch", "search_files"]
 

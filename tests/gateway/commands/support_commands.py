@@ -21,5 +21,5 @@ def run(*args: str, cwd: Path | None = None, **environment: str) -> subprocess.C
 
 
 def pins(tmp_path: Path, *args: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "lg_gateway", "pins", *args, "--config", str(tmp_path / "gateway.toml")]
+    command = [sys.executable, "-P", "-m", "lg_gateway", "pins", *args, "--config", str(tmp_path / "gateway.toml")]
     return subprocess.run(command, capture_output=True, text=True, env=program_environment())
