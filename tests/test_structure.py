@@ -63,6 +63,11 @@ def tree_of(path: Path) -> ast.Module:
     return ast.parse(path.read_text("utf-8"), str(path))
 
 
+@cache
+def nodes_of(path: Path) -> list[ast.AST]:
+    return list(ast.walk(tree_of(path)))
+
+
 def test_the_sources_are_found() -> None:
     assert len(PRODUCT_SOURCES) > 30
     assert len(TEST_SOURCES) > 20
@@ -79,7 +84,7 @@ def test_no_function_is_longer_than_a_screen() -> None:
     long = {
         f"{name_of(path)}:{node.lineno} {node.name}": length
         for path in ALL_SOURCES
-        for node in ast.walk(tree_of(path))
+        for node in nodes_of(path)
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
         and (length := (node.end_lineno or node.lineno) - node.lineno + 1) > FUNCTION_LINES
     }
@@ -90,7 +95,7 @@ def test_product_code_checks_nothing_with_assert() -> None:
     found = [
         f"{name_of(path)}:{node.lineno}"
         for path in PRODUCT_SOURCES
-        for node in ast.walk(tree_of(path))
+        for node in nodes_of(path)
         if isinstance(node, ast.Assert)
     ]
     assert not found
@@ -113,7 +118,7 @@ def test_errors_of_every_kind_are_stopped_at_the_edges_only() -> None:
     stopping = {
         name_of(path)
         for path in PRODUCT_SOURCES
-        for node in ast.walk(tree_of(path))
+        for node in nodes_of(path)
         if isinstance(node, ast.ExceptHandler) and is_broad(node) and not passes_on(node)
     }
     assert stopping <= EDGES.keys()
@@ -124,7 +129,7 @@ def test_no_error_is_swallowed_without_a_word() -> None:
     silent = [
         f"{name_of(path)}:{node.lineno}"
         for path in PRODUCT_SOURCES
-        for node in ast.walk(tree_of(path))
+        for node in nodes_of(path)
         if isinstance(node, ast.ExceptHandler) and is_broad(node) and isinstance(node.body[-1], ast.Pass)
     ]
     assert not silent
@@ -132,7 +137,7 @@ def test_no_error_is_swallowed_without_a_word() -> None:
 
 def imported(path: Path) -> set[str]:
     names: set[str] = set()
-    for node in ast.walk(tree_of(path)):
+    for node in nodes_of(path):
         if isinstance(node, ast.Import):
             names.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
@@ -181,7 +186,7 @@ def test_no_class_name_stands_twice_in_a_package() -> None:
     for folder in PRODUCT:
         places: dict[str, list[str]] = {}
         for path in sources(folder):
-            for node in ast.walk(tree_of(path)):
+            for node in nodes_of(path):
                 if isinstance(node, ast.ClassDef):
                     places.setdefault(node.name, []).append(name_of(path))
         assert not {name: where for name, where in places.items() if len(where) > 1}
@@ -227,7 +232,7 @@ def test_the_orchestrator_starts_no_process_and_makes_no_temporary_file() -> Non
     forbidden = {"subprocess", "shutil", "tempfile", "multiprocessing", "pty", "concurrent.futures.ProcessPoolExecutor"}
     for path in sources("orchestrator/lg_orch"):
         assert not imported(path) & forbidden, name_of(path)
-        calls = {ast.unparse(node.func) for node in ast.walk(tree_of(path)) if isinstance(node, ast.Call)}
+        calls = {ast.unparse(node.func) for node in nodes_of(path) if isinstance(node, ast.Call)}
         assert "restore_program.main" not in calls, name_of(path)
         # The text of that module is sent to the sandbox; here nothing calls it.
         if path.name != "restore_program.py":
@@ -237,7 +242,7 @@ def test_the_orchestrator_starts_no_process_and_makes_no_temporary_file() -> Non
 def test_no_test_replaces_parts_of_the_product() -> None:
     for path in TEST_SOURCES:
         assert not any(name.startswith("unittest") for name in imported(path)), name_of(path)
-        attributes = [node for node in ast.walk(tree_of(path)) if isinstance(node, ast.Attribute)]
+        attributes = [node for node in nodes_of(path) if isinstance(node, ast.Attribute)]
         replaced = [
             f"{name_of(path)}:{node.lineno}" for node in attributes if ast.unparse(node) == "monkeypatch.setattr"
         ]
@@ -249,7 +254,7 @@ def test_only_the_shared_helper_skips_and_it_fails_where_everything_is_required(
     skipping = {
         name_of(path)
         for path in TEST_SOURCES
-        for node in ast.walk(tree_of(path))
+        for node in nodes_of(path)
         if isinstance(node, ast.Attribute) and banned.fullmatch(ast.unparse(node))
     }
     assert skipping == {"tests/support.py"}
@@ -323,27 +328,31 @@ def test_imports_point_one_way() -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def run_help(program: str, *arguments: str) -> tuple[str, set[str]]:
-    """Run `--help` of a program's command in a fresh interpreter; returns its text and the heavy modules it loaded."""
+def run_help(program: str, *commands: list[str]) -> list[tuple[str, set[str]]]:
+    """Run commands of a program, each in a fork of a fresh interpreter; returns texts and heavy modules of each."""
     code = (
-        f"import sys; sys.argv[0] = {program.replace('_', '-')!r}\n"
-        f"from {program}.cli import main\n"
-        "try: main()\n"
-        "except SystemExit as ended: status = ended.code\n"
-        f"print('\\nloaded', status, *sorted({HEAVY!r} & sys.modules.keys()))\n"
+        "import os, sys\n"
+        f"for words in {commands!r}:\n"
+        "    if os.fork():\n"
+        "        os.wait()\n"
+        "        continue\n"
+        f"    sys.argv = [{program.replace('_', '-')!r}, *words]\n"
+        f"    from {program}.cli import main\n"
+        "    try: status = main()\n"
+        "    except SystemExit as ended: status = ended.code\n"
+        f"    print('\\nloaded', status or 0, *sorted({HEAVY!r} & sys.modules.keys()), end='\\0', flush=True)\n"
+        "    os._exit(0)\n"
     )
-    argv = [sys.executable, "-P", "-c", code, *arguments]
-    done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, timeout=60)
-    assert done.returncode == 0, done.stderr
-    text, _, loaded = done.stdout.rpartition("\nloaded ")
-    status, *modules = loaded.split()
-    assert status in {"0", "None"}, done.stderr
-    return text, set(modules)
+    done = subprocess.run([sys.executable, "-P", "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stderr) == (0, "")
+    ended = [shown.rpartition("\nloaded ") for shown in done.stdout.split("\0")[:-1]]
+    assert [end.split()[0] for _, _, end in ended] == ["0"] * len(commands), done.stdout
+    return [(text, set(end.split()[1:])) for text, _, end in ended]
 
 
 def commands_of(program: str) -> list[str]:
     """Return the sub-commands that the program's help lists, one a line."""
-    text, _ = run_help(program, "--help")
+    ((text, _),) = run_help(program, ["--help"])
     listed = text.partition("commands:")[2].partition("options:")[0]
     return re.findall(r"^ {2}([a-z][a-z-]+)(?: {2,}|$)", listed, flags=re.MULTILINE)
 
@@ -351,7 +360,7 @@ def commands_of(program: str) -> list[str]:
 @pytest.mark.parametrize("program", PROGRAMS)
 @pytest.mark.parametrize("flag", ["--help", "--version"])
 def test_a_program_tells_about_itself_without_loading_what_it_works_with(program: str, flag: str) -> None:
-    text, heavy = run_help(program, flag)
+    ((text, heavy),) = run_help(program, [flag])
     assert program.replace("_", "-") in text
     assert heavy == set()
 
@@ -360,9 +369,8 @@ def test_a_program_tells_about_itself_without_loading_what_it_works_with(program
 def test_help_of_each_command_loads_nothing_heavy(program: str) -> None:
     commands = commands_of(program)
     assert len(commands) > 3
-    for command in commands:
-        _, heavy = run_help(program, command, "--help")
-        assert heavy == set(), command
+    helps = run_help(program, *([command, "--help"] for command in commands))
+    assert {command: heavy for command, (_, heavy) in zip(commands, helps, strict=True) if heavy} == {}
 
 
 def test_importing_a_module_changes_nothing_outside_itself(tmp_path: Path) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,6 +18,31 @@ TIME_SERVER = "mcp-server-time==2026.10.19"
 EVERYTHING_SERVER = "@modelcontextprotocol/server-everything@2026.8.31"
 INSTALL_TIMEOUT_S = 150
 """Less than a test may take, so that a package index that does not answer is what the failure names."""
+
+
+def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], str]) -> str:
+    """What `make` returns for a folder; made once for all workers of a parallel run."""
+    base = factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / name
+    folder.mkdir(exist_ok=True)
+    made = folder / "made"
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not made.exists():
+            made.write_text(make(folder))
+    return made.read_text()
+
+
+def time_server_program(factory: pytest.TempPathFactory) -> str:
+    """The path of `mcp-server-time`. It is started once so that what it imports is compiled: many tests start it."""
+    return made_once(factory, "time-server", _time_server)
+
+
+def _time_server(folder: Path) -> str:
+    path = python_program(folder, TIME_SERVER, "mcp-server-time")
+    environ = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    subprocess.run([path, "--help"], check=True, capture_output=True, timeout=INSTALL_TIMEOUT_S, env=environ)
+    return path
 
 
 def python_program(target: Path, requirement: str, program: str) -> str:

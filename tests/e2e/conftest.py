@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from pathlib import Path
 
 import pytest
 
 from tests.e2e.adapters import adapters_requirements
 from tests.e2e.repository import write_project
-from tests.third_party import EVERYTHING_SERVER, TIME_SERVER, npm_script, python_environment, python_program
+from tests.third_party import EVERYTHING_SERVER, made_once, npm_script, python_environment, time_server_program
 
 # Opt-in: `CLAUDE_CLI` is the path of Claude Code, which the package `claude-agent-sdk` has, in 178 MB.
 collect_ignore = [] if os.environ.get("CLAUDE_CLI") else ["test_claude_code.py"]
@@ -18,26 +17,22 @@ collect_ignore = [] if os.environ.get("CLAUDE_CLI") else ["test_claude_code.py"]
 
 @pytest.fixture(scope="session")
 def time_server(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The path of `mcp-server-time`, a third-party server of today's era.
-
-    It is started once so that what it imports is compiled: many tests start it.
-    """
-    path = python_program(tmp_path_factory.mktemp("time-server"), TIME_SERVER, "mcp-server-time")
-    environ = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-    subprocess.run([path, "--help"], check=True, capture_output=True, timeout=120, env=environ)
-    return path
+    """The path of `mcp-server-time`, a third-party server of today's era."""
+    return time_server_program(tmp_path_factory)
 
 
 @pytest.fixture(scope="session")
 def everything_server(tmp_path_factory: pytest.TempPathFactory) -> str:
     """The script of npm's `server-everything`, a third-party server of the 2025 era; run it with node."""
-    return npm_script(tmp_path_factory.mktemp("everything"), EVERYTHING_SERVER, "dist/index.js")
+    return made_once(
+        tmp_path_factory, "everything", lambda folder: npm_script(folder, EVERYTHING_SERVER, "dist/index.js")
+    )
 
 
 @pytest.fixture(scope="session")
 def adapters_python(tmp_path_factory: pytest.TempPathFactory) -> str:
     """An interpreter with what docs/langchain-mcp-adapters.md says to install, and MCP's SDK of the 2025 era."""
-    return python_environment(tmp_path_factory.mktemp("adapters"), *adapters_requirements())
+    return made_once(tmp_path_factory, "adapters", lambda folder: python_environment(folder, *adapters_requirements()))
 
 
 @pytest.fixture

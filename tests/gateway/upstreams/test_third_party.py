@@ -13,7 +13,7 @@ from lg_gateway.serving.gateway import Gateway
 from tests.gateway.approvals.support_approvals import asked_client
 from tests.gateway.rig import ALLOW_ALL, call, gateway_of
 from tests.support import require
-from tests.third_party import EVERYTHING_SERVER, TIME_SERVER, python_program
+from tests.third_party import EVERYTHING_SERVER, time_server_program
 
 pytestmark = pytest.mark.anyio
 
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.anyio
 @pytest.fixture(scope="session")
 def time_server(tmp_path_factory: pytest.TempPathFactory) -> str:
     """`mcp-server-time` in an environment of its own."""
-    return python_program(tmp_path_factory.mktemp("time"), TIME_SERVER, "mcp-server-time")
+    return time_server_program(tmp_path_factory)
 
 
 async def test_a_python_server_from_the_package_index_answers_through_the_gateway(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
 import shutil
 import tomllib
 from pathlib import Path
@@ -12,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.orchestrator.llm.wire.asking import asking, keys
-from tests.third_party import python_environment
+from tests.third_party import made_once, python_environment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,19 +23,14 @@ EXTRAS = "orch,openai,anthropic,google-genai,ollama"
 
 @pytest.fixture(scope="session")
 def providers_python(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """An interpreter with this project and its providers; made once, also for several test processes at once."""
-    base = tmp_path_factory.getbasetemp()
-    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "providers"
-    folder.mkdir(exist_ok=True)
-    made = folder / "made"
-    with (folder / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not made.exists():
-            python = python_environment(
-                folder, f"{_source(folder / 'source')}[{EXTRAS}]", newest=_newest(), compiled=True
-            )
-            made.write_text(python)
-    return made.read_text()
+    """An interpreter with this project and its providers."""
+    return made_once(
+        tmp_path_factory,
+        "providers",
+        lambda folder: python_environment(
+            folder, f"{_source(folder / 'source')}[{EXTRAS}]", newest=_newest(), compiled=True
+        ),
+    )
 
 
 @pytest.fixture(scope="session")
