@@ -18,13 +18,14 @@ from lg_orch.llm.conversation.conversation import BASELINE_ID, Rendered, convers
 from lg_orch.llm.conversation.earlier import Earlier, continued
 from lg_orch.llm.conversation.messages import checks_text, plan_text, system, task, wrapped
 from lg_orch.llm.conversation.notes import Notes
+from lg_orch.llm.corrections import refuse_second, wrong_with
 from lg_orch.llm.model_request import ModelRequest
 from lg_orch.llm.plain_requests import route_by_rules
 from lg_orch.llm.structured import ask_json, bounded
-from lg_orch.llm.text_calls import ASK_FOR_CALL, SERVER_SETTING, before_calls, calls_in_text, looks_like_calls
+from lg_orch.llm.text_calls import SERVER_SETTING, before_calls, calls_in_text, looks_like_calls
 from lg_orch.llm.tool_names import tool_meant
 from lg_orch.llm.tool_offer import DISCOVER, REPLAN, RESULT, chosen, offer, parameters
-from lg_orch.llm.wire.call_arguments import too_deep
+from lg_orch.llm.wire.call_arguments import too_deep, without_wrapper
 from lg_orch.prompts.loading import prompt
 from lg_orch.tools.result_text import command_output, middle_out
 from lg_orch.tools.tool_info import EXECUTE, unwrapped
@@ -136,29 +137,21 @@ class ModelBackend:
         messages, tools = asked.messages, asked.tools
         self._sent, self._made = list(messages[1:]), len(work.results)
         notes = self._models.notes("coder")
-        reply, in_words = self._out_of_words(reply)
-        if in_words and not reply.calls:
-            again = [*messages, AIMessage(reply.text.strip()), HumanMessage(ASK_FOR_CALL)]
-            reply = self._models.ask(self._ports, ModelRequest(role="coder", messages=again, tools=tools))
-            reply, still = self._out_of_words(reply)
-            if still and not reply.calls and looks_like_calls(reply.text) and not before_calls(reply.text):
-                raise ThinkingFailed(SERVER_SETTING)
-        if in_words:
-            notes = (*notes, SERVER_SETTING)
-        if reply.broken:
-            problem = "; ".join(reply.broken)
+        told = set[str]()
+        while True:
+            reply, in_words = self._out_of_words(reply)
+            notes = (*notes, SERVER_SETTING) if in_words and SERVER_SETTING not in notes else notes
+            problem, correction = wrong_with(reply, in_words=in_words)
+            if not problem or problem in told:
+                break
+            told.add(problem)
             again = [
                 *messages,
-                AIMessage(reply.text.strip() or "(a tool call)"),
-                HumanMessage(f"Unreadable call: {problem}"),
+                AIMessage(reply.text.strip() or "(nothing that could be read)"),
+                HumanMessage(correction),
             ]
             reply = self._models.ask(self._ports, ModelRequest(role="coder", messages=again, tools=tools))
-        if reply.broken and not reply.calls:
-            raise ThinkingFailed(f"the model's tool calls could not be read, twice in a row: {'; '.join(reply.broken)}")
-        if not reply.calls and reply.cut:
-            raise ThinkingFailed("the model reached the reply limit without making a call (models.*.max_reply_tokens)")
-        if not reply.calls and not reply.text.strip():
-            raise ThinkingFailed("the model gave an empty answer")
+        refuse_second(problem, reply)
         return self._turn(reply, len(work.results)).model_copy(update={"notes": notes})
 
     def _out_of_words(self, reply: Reply) -> tuple[Reply, bool]:
@@ -291,7 +284,9 @@ class ModelBackend:
         """The tool that is meant: out of `mcp_execute`, and by its own name where a model leaves the server's out."""
         tools = self._ports.tools
         name, arguments = unwrapped(tool_meant(name, tools, OURS), arguments)
-        return tool_meant(name, tools, OURS), arguments
+        name = tool_meant(name, tools, OURS)
+        schema = next((tool.input_schema for tool in tools if tool.name == name), {})
+        return name, without_wrapper(arguments, schema)
 
 
 def _request_as_plan(made: int) -> Plan:

@@ -27,6 +27,11 @@ MAX_SHOWN = 100
 _TRANSIENT = (408, 409, 425, 429)
 _ON_THE_WAY = ("Timeout", "ReadError", "WriteError", "ProtocolError", "ServerDisconnected", "PayloadError")
 """In the names of errors after the request had left: it may have been taken."""
+_UNREADABLE = {
+    "DecodingError": "the answer is not in the encoding that its header `content-encoding` names",
+    "TooManyRedirects": "the address of the provider redirects in a circle",
+}
+"""In the names of errors about an answer that came, which OpenAI's package calls a connection error."""
 _GATEWAY_TIMEOUTS = (408, 504, 524)
 """A proxy did not wait for the model, which may have done its work."""
 _TRANSIENT_NAMES = (
@@ -38,7 +43,8 @@ _FINAL_KINDS = ("invalid_request", "authentication", "permission", "not_found", 
 _TOLD = ("server_error", "rate_limit_exceeded")
 _TOO_LONG_STATUS = (400, 413, 422, 500)
 _TOO_LONG = re.compile(
-    r"context_length_exceeded|prompt_tokens_exceeded|tokens_limit_reached|maximum (?:context|prompt|model) length"
+    r"context_length_exceeded|ContextWindowExceeded|prompt_tokens_exceeded"
+    r"|tokens_limit_reached|maximum (?:context|prompt|model) length"
     r"|(?:exceed\w*|larger than|longer than)\b.{0,60}\b(?:context|model length|max(?:imum)? (?:input |prompt )?length)"
     r"|(?:prompt|input)s?(?: token count| tokens?)?\b.{0,30}\bexceed"
     r"|exceed\w* (?:the )?(?:model )?token limit|(?:context|inputs? token).{0,60}\bexceed|context length of only"
@@ -169,6 +175,12 @@ def _without_status(
         return Failure(
             text=f"the answer cannot be read, it may have broken off: {text}{shown}", transient=True, taken=True
         )
+    if isinstance(chain[0], ValueError) and "No generation chunks" in text:
+        return Failure(text="the server's answer was empty", transient=True, taken=True)
+    for part, told in _UNREADABLE.items():
+        if any(part in name for name in names):
+            why = " ".join(str(chain[-1]).split())[:MAX_ERROR_CHARS]
+            return Failure(text=f"{told}: {why}", transient=part == "DecodingError", taken=True)
     if isinstance(chain[0], ValueError) and any(word in text for word in _TOLD):
         return Failure(text=text, transient=True, taken=True)
     if begun or names[0] in ("APIError", "ResponseError", "AnswerError"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,11 @@ SHOW_EVERY = 40
 """Characters between two showings."""
 SLACK = 8
 """Tokens by which a reply may pass its limit before it is ended here."""
+MAX_NAME = 200
+"""Characters of a tool's name."""
+_THOUGHT = re.compile(r"\s*<(?P<tag>think|thinking|thought|reasoning)>", re.IGNORECASE)
+_CALL_MARK = "tool_call"
+"""A call within a thought is not lost: it is told to the model that it cannot be read there."""
 # In the words of OpenAI, Anthropic and Google; Ollama speaks as OpenAI does.
 _CUT = ("length", "max_output_tokens", "max_tokens", "model_context_window_exceeded", "MAX_TOKENS")
 _MALFORMED = ("MALFORMED_FUNCTION_CALL", "UNEXPECTED_TOOL_CALL", "TOO_MANY_TOOL_CALLS")
@@ -149,24 +155,34 @@ def read_reply(message: AIMessage, mask: Callable[[str], str]) -> Reply:
     calls = tuple(
         ReplyCall(tool=whole_characters(str(call["name"])), input=dict(_hidden(call["args"] or {}, mask)))
         for call in message.tool_calls
-        if call["name"] and not too_deep(call["args"])
+        if 0 < len(call["name"]) <= MAX_NAME and not too_deep(call["args"])
     )
     broken = tuple(
         mask(f"{call.get('name')}: {call.get('error') or 'its arguments are not a JSON object'}")
         for call in message.invalid_tool_calls
     )
     if len(calls) < len(message.tool_calls):
-        broken = (*broken, "a call does not name its tool, or its arguments are nested too deeply")
+        broken = (*broken, "a call does not name its tool by a usable name, or its arguments are nested too deeply")
     reason = finish_reason(message)
     if reason in _MALFORMED and not calls:
         broken = (*broken, f"the provider could not read the call that the model made ({reason})")
     return Reply(
-        text=mask(whole_characters(str(message.text))),
+        text=mask(_said(whole_characters(str(message.text)))),
         calls=calls,
         broken=broken,
         cut=reason in _CUT,
         refused=mask(_refusal(message)),
     )
+
+
+def _said(text: str) -> str:
+    """The text without the thoughts before it, which some servers leave in it; a thought that does not end is all."""
+    begun = _THOUGHT.match(text)
+    if begun is None:
+        return text
+    closing = f"</{begun['tag']}>"
+    thought, ended, after = text.partition(closing)
+    return after if ended and (after.strip() or _CALL_MARK not in thought) else text if _CALL_MARK in thought else ""
 
 
 def _hidden(value: Any, mask: Callable[[str], str]) -> Any:

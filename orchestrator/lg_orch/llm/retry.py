@@ -51,6 +51,9 @@ async def ask_with_retries(
         failure = outcome.failure
         pause = pause_s(settings, number, failure)
         if pause is None or pause >= ports.clock.wall_left_s:
+            if (failure.retry_after_s or 0.0) > MAX_PAUSE_S and failure.transient:
+                asked = f"it asks for a pause of {failure.retry_after_s:.0f} s; the longest is {MAX_PAUSE_S:.0f} s"
+                failure = dataclasses.replace(failure, text=f"{failure.text} ({asked})")
             goes_on = failure.transient and falls_back
             record_failed(ports, outcome.asked, failure, outcome.elapsed, falls_back=goes_on)
             return dataclasses.replace(failure, text=ports.mask(failure.text))

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 MAX_NAME = 200
 _PREFIX = re.compile(r"(?:(?:functions?|tools?|default_api|mcp)(?:::|__|[./:]))+", re.IGNORECASE)
 _NUMBER = re.compile(r":\d{1,4}")
+_NO_WORD = re.compile(r"[^a-z0-9]+")
 _SEPARATORS = re.compile(r"[^a-z0-9]+")
 
 
@@ -37,7 +38,27 @@ def tool_meant(name: str, tools: Sequence[ToolInfo], others: Collection[str] = (
         meant = meant or {tool.name for tool in tools if _key(tool.original) == _key(whole)}
         if len(meant) == 1:
             return meant.pop()
-    return name
+    return _longer(plain, known) or _only([tool.name for tool in tools if _bare(plain) in _bare_names(tool)]) or name
+
+
+def _longer(name: str, known: Collection[str]) -> str:
+    """The whole name of a tool at the end of a longer one, as clients make it: `mcp__lg-gateway__fs__read_file`."""
+    return _only(
+        [whole for whole in known if len(name) > len(whole) and re.search(rf"[_./:]{re.escape(whole)}\Z", name)]
+    )
+
+
+def _bare_names(tool: ToolInfo) -> tuple[str, str]:
+    return _bare(tool.name), _bare(tool.original)
+
+
+def _bare(name: str) -> str:
+    """Letters and digits alone: `readFile` and `read_file` are the same."""
+    return _NO_WORD.sub("", name.lower())
+
+
+def _only(names: list[str]) -> str:
+    return names[0] if len(names) == 1 else ""
 
 
 def _key(name: str) -> str:

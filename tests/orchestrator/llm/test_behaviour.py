@@ -149,7 +149,7 @@ async def test_talk_without_end_is_cut_and_ends_the_run(tmp_path: Path) -> None:
     ran = await run(tmp_path, lambda _request: text("blah " * 100_000), max_reply_tokens=500)
     assert ran.final.status == "failed"
     assert "max_reply_tokens" in ran.final.text
-    assert ran.model.completion_tokens == [500]
+    assert ran.model.completion_tokens == [500, 500]  # it is told once
 
 
 @pytest.mark.parametrize("limit", [4_000, 16_000])

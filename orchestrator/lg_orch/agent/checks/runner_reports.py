@@ -1,8 +1,8 @@
 """Reads what test runners print: how many tests passed, failed or did not run, and what went wrong first. Pure.
 
 The sandbox returns no files, so the figures are read from the output: the summaries of pytest, unittest, `cargo test`,
-`go test` (also with `-json`), node's test runner, Jest, Vitest, Mocha and others. Where several runners speak, their
-figures add up. What a check proves by them is decided in `judgement`.
+`go test` (also with `-json`), node's test runner, Jest, Vitest, Mocha, and others (`other_runners`). Where several
+runners speak, their figures add up. What a check proves by them is decided in `judgement`.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from lg_orch.agent.checks.other_runners import FAILED, GRADLE, NOTHING, SUMMARIES, TAP, TAP_DIRECTIVE
 from lg_orch.tools.go_json import go_text
 from lg_orch.tools.junit import JS_OPTIONS, split_report
 
@@ -39,29 +40,9 @@ _GO_PACKAGE = re.compile(r"^(ok  |FAIL)\s*\t\S+\s+(.*)$|^(\?)\s+\t?\S+\s+\[no te
 _GO_TEST = re.compile(r"^\s*--- (PASS|FAIL|SKIP): ")
 _NODE = re.compile(r"^(?:# |\u2139 )(tests|pass|fail|skipped|todo|cancelled) {1,4}(\d+)$")
 _NEXTEST = re.compile(r"^\s*Summary \[[^\]]{1,40}\] \d+(?:/\d+)? tests? run: (.*)$")
-_OTHERS = (
-    # RSpec, minitest, PHPUnit, Maven and Gradle, AVA, Bun, Deno: each says how many ran and how many of them failed.
-    re.compile(r"^(?P<ran>\d+) examples?, (?P<failed>\d+) failures?(?:, (?P<skipped>\d+) pending)?"),
-    re.compile(r"^(?P<ran>\d+) (?:runs|tests), \d+ assertions, (?P<failed>\d+) failures, (?P<errors>\d+) errors"
-               r"(?:, (?P<skipped>\d+) skips)?"),
-    re.compile(r"^OK \((?P<ran>\d+) tests?, \d+ assertions?\)$"),
-    re.compile(r"^(?:\[\w+\] )?Tests run: (?P<ran>\d+), Failures: (?P<failed>\d+), Errors: (?P<errors>\d+)"
-               r", Skipped: (?P<skipped>\d+)$"),
-    re.compile(r"^(?P<ran>\d+) tests completed, (?P<failed>\d+) failed"),
-    re.compile(r"^(?:ok|FAILED) \| (?P<passed>\d+) passed(?: \([^()]*\))? \| (?P<failed>\d+) failed\b"),
-    re.compile(r"^\s*(?P<passed>\d+) tests? passed$"),
-    re.compile(r"^\s*(?P<failed>\d+) tests? failed$"),
-    re.compile(r"^\s(?P<passed>\d+) pass$"),
-    re.compile(r"^\s(?P<failed>\d+) fail$"),
-    re.compile(r"^(?P<ran>\d+) specs?, (?P<failed>\d+) failures?(?:, (?P<skipped>\d+) pending)?"),
-)  # fmt: skip
 _JEST = re.compile(r"^\s*Tests:?\s+(.*)$")
 _JEST_FILES = re.compile(r"^\s*Test (?:Suites|Files):?\s+(\d+) failed\b")
 _MOCHA = re.compile(r"^\s*(\d+) (passing|failing|pending)\b")
-_NOTHING = re.compile(
-    r"matched no packages$|^no packages to test$|Missing script: \"?test\"?|Error: no test specified"
-    r"|^No test(?: file)?s found\b|Error: No test files found"
-)
 _PASSED, _FAILED = ("passed", "pass", "passing"), ("failed", "fail", "failing", "error", "errors", "cancelled")
 _IGNORED = ("warning", "warnings", "rerun", "total", "subtests passed", "tests", "flaky")
 _FIRST_ERROR = re.compile(
@@ -152,10 +133,40 @@ class _Reader:
     go_packages: int = 0
     """Go packages that passed; each stands for at least one test."""
     go_tests: bool = False
+    gradle_tasks: int = 0
+    """Gradle's test tasks that ran, or need not run again; Gradle prints no summary of tests that pass."""
+    failed_lines: int = 0
+    tap: RunnerCounts = field(default_factory=RunnerCounts)
+    tap_plan: int | None = None
 
     def take(self, line: str) -> None:
         """Read one line."""
         self.said = any([self._python(line), self._compiled(line), self._javascript(line), self.said])
+        if FAILED.search(line) is not None:
+            self.failed_lines += 1
+            if line == "Result: FAIL":
+                self.counts.failed, self.said = self.counts.failed + 1, True
+        elif (task := GRADLE.match(line)) is not None:
+            self._gradle(task["how"] or "")
+        elif (found := TAP.match(line)) is not None:
+            self._tap(found)
+
+    def _gradle(self, how: str) -> None:
+        self.said = True
+        if how == " FAILED":
+            self.failed_lines += 1
+        elif how not in (" NO-SOURCE", " SKIPPED"):
+            self.gradle_tasks += 1
+
+    def _tap(self, found: re.Match[str]) -> None:
+        if found["plan"] is not None:
+            self.tap_plan = int(found["plan"])
+        elif TAP_DIRECTIVE.search(found["rest"]):
+            self.tap.not_run += 1
+        elif found["bad"]:
+            self.tap.failed += 1
+        else:
+            self.tap.passed += 1
 
     def _python(self, line: str) -> bool:
         if (found := _PYTEST.match(line)) is not None and _TEST_WORD.search(found[1]) is not None:
@@ -209,13 +220,16 @@ class _Reader:
             self.counts.add(found[2], int(found[1]))
         elif (found := _NEXTEST.match(line)) is not None:
             self._words(found[1])
-        elif (found := next((match for known in _OTHERS if (match := known.match(line))), None)) is not None:
+        elif (found := next((match for known in SUMMARIES if (match := known.search(line))), None)) is not None:
             self._other(found.groupdict())
         else:
-            return _NOTHING.search(line) is not None
+            return NOTHING.search(line) is not None
         return True
 
     def _other(self, told: Mapping[str, str | None]) -> None:
+        if told.get("words") is not None:
+            self._words(str(told["words"]))
+            return
         number = {name: int(value) for name, value in told.items() if value is not None}
         failed = number.get("failed", 0) + number.get("errors", 0)
         skipped = number.get("skipped", 0)
@@ -232,15 +246,29 @@ class _Reader:
         self.counts.passed += self.unittest or 0
         self.unittest = None
 
+    def end(self) -> None:
+        """Count what says less than a summary, where there was none."""
+        self.close()
+        if not self.go_tests:
+            self.counts.passed += self.go_packages
+        counted = self.counts.passed or self.counts.failed or self.counts.not_run
+        if self.tap_plan is not None and not counted and not self.said:
+            ran = self.tap.passed + self.tap.failed + self.tap.not_run
+            self.counts = self.tap
+            self.counts.failed += max(0, self.tap_plan - ran)  # what is planned and did not run
+            self.said = True
+        elif self.failed_lines and not counted:
+            self.counts.failed, self.said = self.failed_lines, True
+        if not self.counts.passed and not self.counts.failed:
+            self.counts.passed += self.gradle_tasks
+
 
 def read_counts(text: str) -> RunnerCounts | None:
     """Return the sum of what the runners in an output report; `None` where none of them speaks."""
     reader = _Reader()
     for line in _lines(text):
         reader.take(line)
-    reader.close()
-    if not reader.go_tests:
-        reader.counts.passed += reader.go_packages
+    reader.end()
     return reader.counts if reader.said else None
 
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lg_orch.llm.wire.loose_json import BreaksOff, loose_value, strict_json
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 MAX_DEPTH = 100
 """Levels of a call's arguments."""
@@ -13,6 +16,7 @@ _FENCE = re.compile(r"```(?:json)?\s*\n(?P<inner>.*)```", re.DOTALL)
 _TAG = re.compile(r"<(?P<name>\w{1,20})>(?P<inner>.*)</(?P=name)>", re.DOTALL)
 _AFTER = re.compile(r"\}{1,3}|(?:</\w{1,20}>|<\|\w{1,40}\|>|```|\s)+")
 """What may follow an object: a brace too many, or a mark that a server should have taken off."""
+_WRAPPERS = ("arguments", "parameters", "params", "args", "kwargs", "input", "tool_input")
 _BLANK = " \t\r\n\u00a0\u200b\ufeff"
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -39,6 +43,22 @@ def arguments_object(text: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise ValueError(f"not an object but {type(value).__name__}: {text.strip()[:80]}")  # noqa: TRY004 # it is a text
     return value
+
+
+def without_wrapper(arguments: dict[str, Any], schema: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is in `{"arguments": {…}}`, for a tool that has no such argument."""
+    known = schema.get("properties")
+    if len(arguments) != 1 or not isinstance(known, dict) or not known:
+        return arguments
+    ((name, inner),) = arguments.items()
+    if name in known or name not in _WRAPPERS:
+        return arguments
+    if isinstance(inner, str):
+        try:
+            inner = arguments_object(inner)
+        except ValueError:
+            return arguments
+    return inner if isinstance(inner, dict) and inner.keys() <= known.keys() else arguments
 
 
 def too_deep(value: Any) -> bool:

@@ -25,6 +25,7 @@ _WORDS = {
     "true": "true", "false": "false", "null": "null", "True": "true", "False": "false", "None": "null",
     "undefined": "null",
 }  # fmt: skip
+_MAX_NUMBER = 300
 _AS_THEY_ARE = ('"', "\\", "/", "b", "f", "n", "r", "t")
 
 
@@ -63,6 +64,8 @@ def _tokens(text: str, at: int) -> tuple[list[tuple[str, str]], int]:
                 raise BreaksOff("it ends within a text")
             raise ValueError(f"unexpected {text[at]!r} at character {at + 1}")
         kind, at = str(found.lastgroup), found.end()
+        if kind == "number" and at - found.start() > _MAX_NUMBER:
+            raise ValueError(f"a number has more than {_MAX_NUMBER} digits")
         if kind in ("space", "comment"):
             continue
         tokens.append((kind, found[0]))

@@ -117,6 +117,9 @@ def _chunk_choice(choice: dict[str, Any], numbers: CallNumbers) -> dict[str, Any
     delta = choice.get("delta")
     message = delta if isinstance(delta, dict) else choice.get("message")
     message = _standard_message(message if isinstance(message, dict) else {})
+    refusal = message.pop("refusal", None)
+    if refusal and isinstance(refusal, str) and not message.get("content"):
+        message["content"] = refusal  # the package leaves it out of a stream
     calls = [numbers.piece(call) for call in message.pop("tool_calls", ())]
     if calls:
         message["tool_calls"] = [call for call in calls if call is not None]

@@ -35,6 +35,8 @@ class StreamRepair:
         self._numbers = CallNumbers()
         self._foreign: list[str] = []
         self._begun = False
+        self._return = False
+        """The part before ended with a carriage return, which ends a line with or without a line feed after it."""
         self._answered = False
         self._reason = False
         self.ended = False
@@ -56,9 +58,11 @@ class StreamRepair:
             yield _event({"error": _error_of(error)})
 
     def _lines(self, text: str, *, last: bool) -> Iterator[bytes]:
-        *lines, rest = text.split("\n")
+        text, self._return = f"\r{text}" if self._return else text, text.endswith("\r") and not last
+        text = text[:-1] if self._return else text
+        *lines, rest = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
         for line in lines:
-            whole = "".join((*self._line, line)).removesuffix("\r")
+            whole = "".join((*self._line, line))
             self._line = []
             self._size += len(line)
             yield from self._take_line(whole)
