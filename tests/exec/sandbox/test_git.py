@@ -148,6 +148,24 @@ async def test_a_directory_that_cannot_be_renamed_gets_a_hint_that_works(tmp_pat
     assert os.path.exists(root / "data") == (mode == "overlay")
 
 
+async def test_git_says_what_to_do_where_its_repository_lies_outside_of_the_root(main: Path, tmp_path: Path) -> None:
+    outer = tmp_path / "outer"
+    git(tmp_path, "clone", "-q", "--shared", str(main), str(outer))
+    git(outer, "-c", "protocol.file.allow=always", "submodule", "add", "-q", str(main), "sub")
+    (main / "deep").mkdir()
+    (main / "deep" / "x").write_text("x")
+    roots = {
+        outer: "run `git repack -a -d`",
+        outer / "sub": "serve the repository that contains it",
+        main / "deep": "serve its top directory",
+    }
+    for root, words in roots.items():
+        with running(root, tmp_path) as executor:
+            log = await run(executor, "git", "log", "--oneline")
+        assert log["exit_code"] == 128
+        assert words in log["hint"], root
+
+
 def test_pytest_may_be_told_to_keep_no_cache() -> None:
     from lg_exec.templates.arguments import ArgumentRules
     from lg_policy.config.settings import Settings

@@ -18,6 +18,7 @@ from lg_exec.sandbox.layout import CommonDirectory
 from lg_policy.sandbox.hidden_paths import MaskFinder
 
 _MAX_BYTES = 5_000
+_NOT_OURS = "is not a worktree of this root; to use git in a submodule, serve the repository that contains it"
 
 
 class LinkedWorktree:
@@ -38,8 +39,18 @@ class LinkedWorktree:
         return CommonDirectory(path=path, masks=self._finder[1].find(work=work))
 
     def why_not(self) -> str | None:
-        """Say why git finds no repository here although `.git` names one; `None` if it finds one or none is named."""
-        return self._find()[1]
+        """Say why git finds no repository here although there is one; `None` if it finds one or there is none."""
+        why = self._find()[1]
+        if why is not None:
+            return f"`.git` of this root names a repository that commands are not shown: {why}"
+        above = os.path.dirname(self._root)
+        if os.path.lexists(f"{self._root}/.git"):
+            return None
+        while above != os.path.dirname(above):
+            if os.path.lexists(f"{above}/.git"):
+                return "the repository begins above this root, where commands see nothing: serve its top directory"
+            above = os.path.dirname(above)
+        return None
 
     def _find(self) -> tuple[str | None, str | None]:
         try:
@@ -55,7 +66,7 @@ class LinkedWorktree:
         if f"{self._root}/".startswith(f"{common}/"):
             return None, f"the root lies inside {common}"
         try:
-            return (common, None) if self._is_ours(own, common) else (None, f"{own} is not a worktree of this root")
+            return (common, None) if self._is_ours(own, common) else (None, f"{own} {_NOT_OURS}")
         except OSError as error:
             return None, f"{own}: {error.strerror}"
 

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from lg_exec.process.container import Finished
 
 _CROSS_DEVICE = re.compile(r"Invalid cross-device link|\bEXDEV\b|cross-device link not permitted", re.IGNORECASE)
+_BORROWED = "alternate object path"
 _NO_REPOSITORY = "not a git repository"
 
 
@@ -23,8 +24,13 @@ def hint_for(finished: Finished, *, root_mode: str, why_no_repository: Callable[
             "a directory that was there before the command cannot be renamed by rename(2) in the sandbox "
             "(Invalid cross-device link): use `mv` or `shutil.move`, which copy it and remove the old one"
         )
+    if _BORROWED in text:
+        return (
+            "this clone borrows objects from another repository, which commands are not shown: outside of the sandbox "
+            "run `git repack -a -d`, then delete `.git/objects/info/alternates`"
+        )
     if _NO_REPOSITORY in text:
         why = why_no_repository()
         if why is not None:
-            return f"`.git` of this root names a repository that commands are not shown: {why}"
+            return why
     return ""
