@@ -4,6 +4,7 @@
 - `{"cmd": "pytest -q"}`: a command line is taken apart where `lg-exec` is meant (`lg_policy.wire.command_lines`).
 - `{"paths": "[\"a.txt\"]"}` and `{"limit": "5"}`: a string that holds JSON is read as that JSON where the schema
   wants an array, an object, a number or a boolean, and no string.
+- `{"paths": "a.txt"}`, `{"path": ["a.txt"]}`: a single entry where a list of such is wanted, and the reverse.
 
 Rules, approvals and the ledger must see what is executed. So a gateway calls `as_meant` before it decides, and the
 server, which calls it again, finds nothing left to repair.
@@ -12,6 +13,7 @@ server, which calls it again, finds nothing left to repair.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import unquote
@@ -31,6 +33,8 @@ MAX_REFERENCES = 20
 MAX_PARTS = 5_000
 """Parts of a schema that are looked at for one call. Beyond that, nothing is certain: the schema may be hostile."""
 TYPES = frozenset({"null", "boolean", "string", "array", "object", "number", "integer"})
+_ONE_WORD = re.compile(r"[^\s,;\[\]{}\"']{1,4000}")
+"""A text that cannot be a list written in another way."""
 _ALTERNATIVES = ("anyOf", "oneOf")
 
 
@@ -131,6 +135,7 @@ class Repair:
                 parsed = int(parsed)  # "5.0": JSON Schema takes the number 5.0 for an integer too
             if _types_of_value(parsed) & (types - {"null"}):
                 item = parsed
+        item = self._listed(item, part, types)
         if depth >= MAX_DEPTH or not isinstance(part, Mapping):
             return item
         if isinstance(item, dict):
@@ -140,6 +145,18 @@ class Repair:
             return item
         inner = self._types(items)
         return [self._value(entry, items, inner, depth + 1) for entry in item]
+
+    def _listed(self, item: Any, part: Any, types: frozenset[str] | None) -> Any:
+        """Return the only entry of a list where a text is wanted, and a list of one entry where a list is."""
+        types = types or frozenset()
+        if types == {"string"} and isinstance(item, list) and len(item) == 1 and isinstance(item[0], str):
+            return item[0]
+        if types != {"array"} or not isinstance(item, str | dict):
+            return item
+        entries = self._types(self._whole(part).get("items")) or frozenset()
+        if isinstance(item, dict):
+            return [item] if entries == {"object"} else item
+        return [item] if entries == {"string"} and _ONE_WORD.fullmatch(item) else item
 
     def _types(self, part: Any) -> frozenset[str] | None:
         if not isinstance(part, Mapping):

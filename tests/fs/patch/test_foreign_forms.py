@@ -64,7 +64,9 @@ ABOVE = [
     "Edit src/a.py:", "In `src/a.py`:", "Here is the change to `src/a.py`:\n", "*** Update File: src/a.py",
     "*** src/a.py ***", "=== src/a.py ===", "--- src/a.py", "--- a/src/a.py\n+++ b/src/a.py", "@@ src/a.py @@",
     "<path>src/a.py</path>", "<file_path>src/a.py</file_path>\n<diff>", "\u200bsrc/a.py", "src/a.py\u00a0",
-    "ROOT/src/a.py", "file://ROOT/src/a.py", "\U0001f4c4 src/a.py", "Modify: src/a.py", "src/a.py\r",
+    "ROOT/src/a.py", "file://ROOT/src/a.py", "\U0001f4c4 src/a.py",
+    "Modify: src/a.py", "src/a.py\r",
+    "Edit `src\\\\a.py`:", "src\\\\a.py",
     "src/a.py\nReplace two by 2:", "src/a.py\n\nThe number was wrong.\n", "```python {src/a.py}",
 ]  # fmt: skip
 

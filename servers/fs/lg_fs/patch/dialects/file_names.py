@@ -31,6 +31,7 @@ _WORDS = re.compile(
     re.IGNORECASE,
 )
 _MARKS = "`\"'*<>()[]{}\u2018\u2019\u201c\u201d= "
+_SEPARATORS = re.compile(r"\\+")
 _OCTAL = re.compile(r"(?:\\[0-3][0-7]{2})+")
 
 
@@ -60,7 +61,7 @@ def readings(text: str) -> list[str]:
         return []
     plain = heading_name(text)
     found = [plain, _LINE_NUMBER.sub("", plain)]
-    found += [other for name in found for other in (name.replace("\\", "/"), _from_octal(name), f"/{name}")]
+    found += [other for name in found for other in (_SEPARATORS.sub("/", name), _from_octal(name), f"/{name}")]
     return [name for name in dict.fromkeys(found) if name and name != text]
 
 
@@ -80,7 +81,11 @@ def words_of(text: str) -> list[str]:
     if not 1 < len(words) <= MAX_WORDS or len(text) > _MAX_LENGTH:
         return []
     plain = (_LINE_NUMBER.sub("", word.strip(_MARKS + ":,;!?.").removesuffix("'s")) for word in words)
-    return [name.replace("\\", "/") for name in dict.fromkeys(plain) if _FILE.fullmatch(name)]
+    return [_SEPARATORS.sub("/", name) for name in dict.fromkeys(plain) if _is_file(name)]
+
+
+def _is_file(word: str) -> bool:
+    return _FILE.fullmatch(_SEPARATORS.sub("/", word)) is not None
 
 
 def _without_marks(text: str) -> str:
@@ -103,11 +108,11 @@ def _named(text: str) -> str | None:
     """Return the only name in backticks or quotes, or the only one among words that speak of changing a file."""
     if len(text.split(maxsplit=MAX_WORDS)) > MAX_WORDS:
         return None
-    spans = [name for found in _SPANS.finditer(text) if (name := found[1] or found[2]) and _FILE.fullmatch(name)]
+    spans = [name for found in _SPANS.finditer(text) if (name := found[1] or found[2]) and _is_file(name)]
     if spans:
         return spans[0] if len(set(spans)) == 1 else None
     words = [word.strip(_MARKS + ":,;!?") for word in text.split()]
-    names = [word for word in words if _FILE.fullmatch(word)]
+    names = [word for word in words if _is_file(word)]
     others = [word for word in words if word not in names]
     return names[0] if len(names) == 1 and others and all(map(_WORDS.fullmatch, others)) else None
 
