@@ -101,17 +101,17 @@ async def test_a_reply_longer_than_allowed_is_counted_and_expected_from_then_on(
 
 
 async def test_a_reply_that_never_ends_is_ended_and_its_connection_closed(tmp_path: Path) -> None:
-    with ScriptedModel([Scripted(content=WORDS, endless=True)]) as model:
+    with ScriptedModel([Scripted(content=WORDS, endless=True)] * 2) as model:  # it is told once
         settings = settings_for(model, {"max_tokens": 20_000}, max_reply_tokens=500)
         async with shop(tmp_path, settings) as made:
             state = await made.go()
-    assert model.hung_up == 1
+    assert model.hung_up == 2
     assert state.final is not None
     assert "reached the reply limit without making a call" in state.final.text
-    [end] = made.events("model", "end")
-    assert end["cut"] is True
-    assert end["estimated"] is True
-    assert 500 <= end["completion_tokens"] < 1_000
+    ends = made.events("model", "end")
+    assert len(ends) == 2
+    assert all(end["cut"] is True and end["estimated"] is True for end in ends)
+    assert all(500 <= end["completion_tokens"] < 1_000 for end in ends)
 
 
 async def test_a_provider_that_reports_nothing_is_counted_rather_too_high_and_stays_below_the_limit(

@@ -250,7 +250,7 @@ async def test_a_reply_without_a_name_or_with_other_arguments_than_an_object_say
     reply = await asked(answer(EMPTY | {"tool_calls": [{"id": "a", "type": "function", "function": None}]}),
                         streaming=False)  # fmt: skip
     assert not isinstance(reply, str), reply
-    assert reply.broken == ("a call does not name its tool, or its arguments are nested too deeply",)
+    assert reply.broken == ("a call does not name its tool by a usable name, or its arguments are nested too deeply",)
     reply = await asked(sse(told(call('"calc.py"')), END), streaming=True)
     assert not isinstance(reply, str), reply
     assert reply.broken == ('fs__read_file: not an object but str: "calc.py"',)
