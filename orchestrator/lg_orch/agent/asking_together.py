@@ -13,6 +13,8 @@ from lg_orch.agent.patch_preview import changed_blindly, look, wants_look
 from lg_orch.agent.patches import changes_files, touched_paths
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from lg_orch.agent.services import Services
     from lg_orch.contracts.state import QueuedCall, RunState
 
@@ -34,6 +36,14 @@ async def ask_together(state: RunState, services: Services, room: int) -> tuple[
     await services.tools.ask_together(together, step="executor", timeout_s=limit)
     keys = {queued.key for queued in together}
     return tuple(queued.model_copy(update={"asked": True}) if queued.key in keys else queued for queued in state.queue)
+
+
+async def drop_questions(services: Services, calls: Sequence[QueuedCall]) -> None:
+    """Have nobody wait for an answer about calls that are not made."""
+    asked = [queued for queued in calls if queued.asked]
+    if asked:
+        limit = services.budgets.call_timeout(services.wall_s())
+        await services.tools.drop_questions(asked, step="executor", timeout_s=limit)
 
 
 async def _together(state: RunState, services: Services, room: int) -> list[QueuedCall]:

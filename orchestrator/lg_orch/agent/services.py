@@ -62,6 +62,10 @@ class Tools(Protocol):
         """Put the questions about several calls together, and make none of the calls. Interrupts are raised."""
         ...
 
+    async def drop_questions(self, calls: Sequence[QueuedCall], *, step: str, timeout_s: float) -> None:
+        """Answer the questions about calls that will not be made after all."""
+        ...
+
 
 @dataclass(frozen=True, kw_only=True)
 class Services:

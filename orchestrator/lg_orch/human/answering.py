@@ -51,7 +51,7 @@ async def answers(
             responses[key] = _to_server(verdict)
         else:
             approval = verdict
-            responses[key] = _to_gateway(verdict)
+            responses[key] = to_gateway(verdict)
     return Answers(responses=responses, verdict=approval) if responses else None
 
 
@@ -110,7 +110,8 @@ def _guides(queued: QueuedCall, message: str) -> tuple[str, ...]:
     return guides_named(f"{message}\n{json.dumps(queued.call.input, ensure_ascii=False)}")
 
 
-def _to_gateway(verdict: HumanAnswer) -> ElicitResult:
+def to_gateway(verdict: HumanAnswer) -> ElicitResult:
+    """Return an answer to one of the gateway's own questions as it is sent."""
     from mcp.types import ElicitResult
 
     yes = verdict.decision in ("once", "run")

@@ -7,23 +7,23 @@ metadata and report progress, and a failure must come back as an envelope instea
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import anyio
 
 from lg_orch.contracts.envelopes import Artifacts, Problem, ToolEnvelope
-from lg_orch.human.answering import answers, approval_questions
-from lg_orch.human.approvals import AsksTogether, Nobody, Question
+from lg_orch.human.answering import answers
+from lg_orch.human.approvals import Nobody, Question
 from lg_orch.human.lost_calls import after_outcome, outcome_question
+from lg_orch.tools.asking_ahead import AheadCall, AskingAhead
 from lg_orch.tools.connection import gone
 from lg_orch.tools.effects import effect_kind
 from lg_orch.tools.refusals import checked_id, problem_of
 from lg_orch.tools.repeat_call import persist
 from lg_orch.tools.sending import NoAnswerError
 from lg_orch.tools.tool_info import ToolInfo
-from lg_policy.errors import Conflict, Halted, TooManyQuestions
-from lg_policy.wire.call_metadata import ASKS_NOBODY, IDEMPOTENCY_KEY, ONLY_ASKS, RUN, SHOWS_WHOLE
+from lg_policy.errors import Halted, TooManyQuestions
+from lg_policy.wire.call_metadata import ASKS_NOBODY, IDEMPOTENCY_KEY, RUN, SHOWS_WHOLE
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -63,8 +63,7 @@ class GatewayTools:
         self._epoch = epoch
         self._approver = approver or Nobody()
         self._pauses = tuple(pauses)
-        self._need_none: set[str] = set()
-        """Tools a call of which turned out to need no answer: they are not asked about ahead any more."""
+        self._ahead = AskingAhead(send, self._approver)
 
     def find(self, original: str) -> ToolInfo | None:
         """Return the tool of a built-in server (one that reports the root) with that unqualified name."""
@@ -92,9 +91,7 @@ class GatewayTools:
 
     def asks_ahead(self, tool: str) -> bool:
         """Tell whether the questions about calls of this tool may be put before the calls are made."""
-        info = self._by_name.get(tool)
-        known = info is not None and not info.read_only and info.effect == "approve" and tool not in self._need_none
-        return known and isinstance(self._approver, AsksTogether)
+        return self._ahead.asks(self._by_name.get(tool))
 
     async def ask_together(self, calls: Sequence[QueuedCall], *, step: str, timeout_s: float) -> None:
         """Put the questions about several calls of a turn together, and make none of the calls.
@@ -102,33 +99,17 @@ class GatewayTools:
         Returns where fewer than two have a question, else once all are answered. The answers are found when the calls
         are made. Raises LangGraph's `GraphInterrupt`.
         """
-        questions: list[Question] = []
-        spared = set[str]()
-        for queued in calls:
-            found = await self._question_ahead(queued, step, timeout_s)
-            if found is None:
-                spared.add(queued.call.tool)
-            questions += [replace(question, turn=f"turn.{calls[0].key}") for question in found or ()]
-        if not questions:
-            self._need_none |= spared
-        if len(questions) > 1 and isinstance(self._approver, AsksTogether):
-            await self._approver.ask_together(questions)
+        await self._ahead.together(self._with_meta(calls, step), timeout_s)
 
-    async def _question_ahead(self, queued: QueuedCall, step: str, timeout_s: float) -> list[Question] | None:
-        """The questions about a call; `None` for one that needs no answer."""
-        from mcp import MCPError
-        from mcp.types import CallToolResult
+    async def drop_questions(self, calls: Sequence[QueuedCall], *, step: str, timeout_s: float) -> None:
+        """Answer the questions about calls that will not be made after all: only so many may be open at once."""
+        await self._ahead.drop(self._with_meta(calls, step), timeout_s)
 
-        meta = self._meta(queued, step) | {ONLY_ASKS: True}
-        try:
-            result = await self._send(queued.call.tool, queued.call.input, meta, timeout_s, None)
-        except (NoAnswerError, MCPError, RuntimeError, OSError, anyio.ClosedResourceError, anyio.BrokenResourceError):
-            # The call itself will tell.
-            return []
-        if isinstance(result, CallToolResult):
-            code = problem_of(result.structured_content, "", {}, builtin=True).code
-            return None if code == Conflict.code else []
-        return approval_questions(queued, result, builtin=self._is_builtin(queued))
+    def _with_meta(self, calls: Sequence[QueuedCall], step: str) -> list[AheadCall]:
+        return [
+            AheadCall(queued=queued, meta=self._meta(queued, step), builtin=self._is_builtin(queued))
+            for queued in calls
+        ]
 
     def _meta(self, queued: QueuedCall, step: str) -> dict[str, Any]:
         return {

@@ -312,7 +312,7 @@ class ApprovalSettings(Section):
     """How long a deferred question can be answered: a number and `s`, `m`, `h` or `d`."""
     hold_s: Annotated[float, Field(ge=0)] = 45
     """Seconds that a call of a client without elicitation waits for an answer before it returns."""
-    max_pending: PositiveInt = 10
+    max_pending: PositiveInt = 30
     """Questions of one identity that may be open at once. A call that needs one more is refused."""
     form_always: Literal["confirm", "write", "off"] = "confirm"
     """What an "always allow" from a client's form does. A client could answer its own form. So with `confirm` it

@@ -138,13 +138,17 @@ def test_the_calls_of_one_turn_are_asked_about_in_one_question_but_for_what_buil
 
 
 def test_a_run_that_waits_with_the_calls_of_a_turn_is_answered_once_for_all(project: Project) -> None:
-    with ScriptedModel([calls(created("a.txt"), created("b.txt"), created("c.txt")), text(ANSWER)]) as model:
+    first, second = ([created(f"{name}.txt") for name in names] for names in ("xy", "abc"))
+    with ScriptedModel([calls(*first), calls(*second), text(ANSWER)]) as model:
         project.configure(model)
-        waits = project.run(request="add three files")
+        assert project.run(request="add three files").returncode == 3
+        here: dict[str, Any] = {"cwd": project.root, "env": project.env()}
+        waits = lg_orch("resume", "last", "--deny", "--reason", "other names", **here)
         assert waits.returncode == 3, waits.stdout + waits.stderr
+        listed = gateway("approvals", "list", "--json", "--root", str(project.root))
+        assert len(listed.stdout.splitlines()) == 3, "what was denied with its turn waits for nobody"
         assert waits.stdout.count("A tool call needs your approval") == 3
         assert waits.stdout.count("One answer counts for all 3 calls of the turn.") == 1
-        here: dict[str, Any] = {"cwd": project.root, "env": project.env()}
         (project.root.parent / "call.json").write_text("{}")
         edited = lg_orch("resume", "last", "--edit", str(project.root.parent / "call.json"), **here)
         assert (edited.returncode, "3 calls at once" in edited.stderr) == (2, True), edited.stderr

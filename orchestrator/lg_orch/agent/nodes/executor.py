@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from lg_orch.agent.asking_together import ask_together
+from lg_orch.agent.asking_together import ask_together, drop_questions
 from lg_orch.agent.budgets import executor_room, patch_bytes
 from lg_orch.agent.checks.baseline_beside import begin_beside, joined, may_change, take_ended
 from lg_orch.agent.checks.planned_checks import baselines, changes, renewed
@@ -87,6 +87,7 @@ async def _work(state: RunState, services: Services) -> Update:
         ]
     if isinstance(services.backend, ActingBackend) and denied(made.results):
         # Who asked for it reads what the human said, and decides anew about what was to follow.
+        await drop_questions(services, rest)
         rest = []
         update["queue"] = ()
     after = state.model_copy(
