@@ -46,6 +46,20 @@ class Screen:
         """Press keys. A lone surrogate is sent as the byte that it stands for."""
         os.write(self._descriptor, keys.encode("utf-8", "surrogateescape"))
 
+    def resize(self, rows: int, columns: int) -> None:
+        """Make the window another size; the program is told."""
+        fcntl.ioctl(self._descriptor, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+
+    def paste(self, text: str) -> None:
+        """Paste a text of any length, as a terminal does for a program that asked for marked pastes."""
+        data, sent = f"\x1b[200~{text}\x1b[201~".encode(), 0
+        deadline = time.monotonic() + WAIT_S
+        while sent < len(data):
+            if select.select([], [self._descriptor], [], 0.1)[1]:
+                sent += os.write(self._descriptor, data[sent : sent + 1_000])
+            elif select.select([self._descriptor], [], [], 0)[0]:
+                self._read(deadline)
+
     def end(self) -> int:
         """Wait for the end of the process; return its exit status, negative for a signal."""
         deadline = time.monotonic() + WAIT_S

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from tests.gateway.commands.terminals import WAIT_S, Screen, on_terminal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from tests.orchestrator.llm.project import Project
 
@@ -46,10 +46,16 @@ class Talk(Screen):
 
 
 @contextmanager
-def talking(project: Project, *flags: str, chat: tuple[str, ...] = ("chat",)) -> Iterator[Talk]:
+def talking(
+    project: Project,
+    *flags: str,
+    chat: tuple[str, ...] = ("chat",),
+    size: tuple[int, int] = (40, 110),
+    env: Mapping[str, str] | None = None,
+) -> Iterator[Talk]:
     """`lg-orch chat` in the project."""
     program = os.path.join(os.path.dirname(sys.executable), "lg-orch")
     command = (program, *chat, *flags, "--config", str(project.settings), "--repo-root", str(project.root))
-    env = {**os.environ, "TERM": "xterm-256color", "LG_MODEL": ""}
-    with on_terminal(*command, env=env, size=(40, 110)) as screen:
+    env = {**os.environ, "TERM": "xterm-256color", "LG_MODEL": "", **(env or {})}
+    with on_terminal(*command, env=env, size=size) as screen:
         yield Talk(screen)

@@ -251,3 +251,37 @@ def test_without_a_terminal_the_program_says_what_can_be_typed(tmp_path: Path) -
 
 def flags(project: Project) -> tuple[str, ...]:
     return "--config", str(project.settings), "--repo-root", os.fspath(project.root)
+
+
+NARROW = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+"""A locale in which nothing but ASCII can be written."""
+
+
+def test_a_narrow_window_without_utf_8_takes_a_long_paste_another_size_and_the_answer_that_a_run_waits_for(
+    project: Project,
+) -> None:
+    script = [calls(READ), calls(patch()), text("Done: it adds “now” …"), text("Nothing else.")]
+    with ScriptedModel(working(script)) as model:
+        project.configure(model)
+        assert project.run(request=FIX).returncode == 3
+        with talking(project, size=(24, 40), env=NARROW) as talk:
+            talk.wait_for_input()
+            talk.paste("a long story\n" * 8_000)
+            talk.type("\r")
+            talk.wait("more than 20000")
+            talk.resize(30, 100)
+            talk.say("/model openai:another")
+            talk.wait("model: openai:another")
+            talk.say("/model openai:scripted")
+            talk.wait("model: openai:scripted")
+            talk.say("/approve")
+            talk.wait(ASKED)
+            talk.resize(24, 40)
+            talk.type("o\n")
+            talk.wait("Done: it adds")
+            talk.say("anything else?")
+            talk.wait("Nothing else.")
+            talk.say("/quit")
+            assert talk.end() == 0, talk.shown
+    assert RIGHT in project.source()
+    assert "Traceback" not in talk.shown
