@@ -31,6 +31,8 @@ from lg_policy.errors import ConfigError, UsageError
 from lg_policy.printing import quote
 from lg_policy.version import __version__
 
+CLEARLY = 0.1
+"""Share of tokens by which a task may grow without a word."""
 RESULTS = Path(__file__).parent / "results"
 TIMEOUT_S = 900
 ROUTE = {"intent": "code_change", "lane": "interactive", "rationale": "the solution is known"}
@@ -232,7 +234,25 @@ def table(rows: list[Row], stored: list[dict[str, Any]]) -> str:
     if changed := sum(row.changed for row in rows):
         lines.append(f"\n{changed} of {sum(row.requests for row in rows)} requests are not as they were recorded:"
                      " they were answered in the order of the recording.")  # fmt: skip
+    if stored and (lost := worse(rows, stored[-1]["rows"])):
+        lines.append(f"\nWorse than {stored[-1]['name']}: {'; '.join(lost)}.")
     return "\n".join(lines)
+
+
+def worse(rows: list[Row], before: list[dict[str, Any]]) -> list[str]:
+    """Return what got worse than in earlier results: what is not solved any more, and what costs clearly more."""
+    known = {row["task"]: row for row in before}
+    found = []
+    for row in rows:
+        old = known.get(row.task)
+        if old is None or not old["solved"]:
+            continue
+        if not row.solved:
+            found.append(f"{row.task} is not solved any more")
+        elif row.tokens > old["tokens"] * (1 + CLEARLY) or row.requests > old["requests"]:
+            more = f"{row.tokens / max(1, old['tokens']) - 1:+.0%} tokens"
+            found.append(f"{row.task} takes {more}, {row.requests} requests instead of {old['requests']}")
+    return found
 
 
 def _cells(row: dict[str, Any] | None) -> str:

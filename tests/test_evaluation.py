@@ -117,9 +117,29 @@ def test_the_stored_results_and_recordings_cover_every_task() -> None:
 def test_the_table_shows_earlier_results_beside_new_ones_and_what_is_wrong() -> None:
     good = Row(task="a", solved=True, tokens=1_500, requests=3, cost=0.01, wall=2.0)
     bad = Row(task="b", solved=False, tokens=500, requests=2, cost=None, wall=1.0, wrong=("FAILED x | y",))
-    stored = [{"name": "0.1", "rows": [{"task": "a", "tokens": 2_000, "requests": 4}]}]
+    stored = [{"name": "0.1", "rows": [{"task": "a", "solved": True, "tokens": 2_000, "requests": 4}]}]
     lines = table([good, bad], stored).splitlines()
     assert lines[2] == "| a | yes | 2,000 | 4 | 1,500 | 3 | $0.0100 | 2.0 |"
     assert lines[3] == "| b | NO: FAILED x / y | - | - | 500 | 2 | - | 1.0 |"
     assert lines[4] == "| all | 1 of 2 | 2,000 | 4 | 2,000 | 5 | $0.0100 | 3.0 |"
     assert len({line.count("|") for line in lines}) == 1
+
+
+def test_what_got_worse_than_the_newest_stored_result_is_named() -> None:
+    def row(task: str, tokens: int, *, solved: bool = True, requests: int = 3) -> Row:
+        return Row(task=task, solved=solved, tokens=tokens, requests=requests, cost=None, wall=1.0, wrong=("x",))
+
+    before = [
+        {"task": task, "solved": task != "hard", "tokens": 1_000, "requests": 3}
+        for task in ("same", "lost", "dear", "slow", "hard")
+    ]
+    stored = [{"name": "0.0", "rows": []}, {"name": "0.1", "rows": before}]
+    now = [
+        row("same", 1_050), row("lost", 900, solved=False), row("dear", 1_200), row("slow", 900, requests=4),
+        row("hard", 9_000, solved=False), row("new", 1),
+    ]  # fmt: skip
+    assert table(now, stored).splitlines()[-1] == (
+        "Worse than 0.1: lost is not solved any more; dear takes +20% tokens, 3 requests instead of 3; "
+        "slow takes -10% tokens, 4 requests instead of 3."
+    )
+    assert "Worse" not in table([row("same", 1_000)], stored)
