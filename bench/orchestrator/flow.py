@@ -1,8 +1,9 @@
 """What the flow costs, before and after: `python -m bench.orchestrator.flow --before CLONE` prints one table.
 
 Both versions run the same scenes (`scenes.py`) in the same process of this benchmark, with one scripted model on the
-real wire. `CLONE` is another clone with an environment of its own (`./scripts/dev.sh setup`). `repeated` is the part of
-the prompt tokens that begin as the request before did: what a provider's cache can hold.
+real wire. `CLONE` is another clone with an environment of its own (`./scripts/dev.sh setup`). `--without-code` compares
+with this version without `lg-code` instead. `repeated` is the part of the prompt tokens that begin as the request
+before did: what a provider's cache can hold.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from lg_orch.llm.cost.tokens import base_count, is_exact
 from lg_orch.testing import ScriptedModel
 
 TIMEOUT_S = 300
+WITHOUT_CODE = '[gateway.servers.fs]\nbuiltin = "fs"\n[gateway.servers.exec]\nbuiltin = "exec"\n'
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,8 +58,8 @@ def cost(requests: list[dict[str, Any]], *, solved: bool) -> Cost:
     return Cost(requests=len(texts), tokens=sum(map(base_count, texts)), repeated=repeated, solved=solved)
 
 
-def play(scene: Scene, python: str, place: Path) -> Cost:
-    """Run a scene's commands with one version."""
+def play(scene: Scene, python: str, place: Path, more: str = "") -> Cost:
+    """Run a scene's commands with one version, and `more` settings."""
     root = place / "project"
     for name, content in scene.files.items():
         (root / name).parent.mkdir(parents=True, exist_ok=True)
@@ -69,7 +71,7 @@ def play(scene: Scene, python: str, place: Path) -> Cost:
         settings = place / "settings.toml"
         settings.write_text(
             f'[exec]\nenvironment = "{sys.prefix}"\n[models.default]\nprovider = "openai"\nmodel = "scripted"\n'
-            f'base_url = "{model.base_url}"\n{scene.settings}'
+            f'base_url = "{model.base_url}"\n{scene.settings}{more}'
         )
         for words in scene.commands:
             argv = [python, "-P", "-m", "lg_orch", *words, "--config", str(settings), "--repo-root", str(root)]
@@ -98,21 +100,26 @@ def row(name: str, costs: list[Cost]) -> str:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--before", type=Path, metavar="CLONE", help="a clone of the version to compare with")
+    parser.add_argument("--without-code", action="store_true", help="compare with this version without lg-code")
     parser.add_argument("--scene", action="append", default=[], metavar="WORDS", help="only scenes whose name has them")
     args = parser.parse_args()
     if not is_exact():
         parser.error("needs a real tokenizer: the extra `tokens`")
-    pythons = [*([str(args.before.resolve() / ".venv" / "bin" / "python")] if args.before else []), sys.executable]
-    heads = ["requests | prompt tokens | repeated"] * len(pythons)
-    print(f"| scene | {' | '.join(heads)}{' | change' if args.before else ''} |")
-    print("|---|" + "---|" * (3 * len(pythons) + bool(args.before)))
+    before = [(str(args.before.resolve() / ".venv" / "bin" / "python"), "")] if args.before else []
+    before = [(sys.executable, WITHOUT_CODE)] if args.without_code else before
+    versions = [*before, (sys.executable, "")]
+    heads = ["requests | prompt tokens | repeated"] * len(versions)
+    print(f"| scene | {' | '.join(heads)}{' | change' if before else ''} |")
+    print("|---|" + "---|" * (3 * len(versions) + bool(before)))
     sums: list[list[Cost]] = []
     with tempfile.TemporaryDirectory(prefix="lg-bench-") as scratch:
         for number, scene in enumerate(SCENES):
             if args.scene and not any(words in scene.name for words in args.scene):
                 continue
-            places = [Path(scratch) / f"{number}-{version}" for version in range(len(pythons))]
-            sums.append([play(scene, python, place) for python, place in zip(pythons, places, strict=True)])
+            sums.append([
+                play(scene, python, Path(scratch) / f"{number}-{version}", more)
+                for version, (python, more) in enumerate(versions)
+            ])  # fmt: skip
             print(row(scene.name, sums[-1]), flush=True)
     totals = [
         Cost(

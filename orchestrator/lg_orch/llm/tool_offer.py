@@ -22,6 +22,10 @@ _DROPPED = ("oneOf", "anyOf", "allOf", "not", "enum", "$schema", "$id")
 _NEVER_NEEDED = frozenset(("revert_patch", "list_changes", "list_commands", "repo_map", "find_symbol", "outline"))
 """Each is of no use to a model, or another tool does it too: `read_symbol` finds a name and shows all of it."""
 
+_OF_CODE = frozenset(("read_symbol", "references", "search_code", "tests_for"))
+SMALL_LINES = 5_000
+"""In a project of no more lines, of which all files are named, these tools cost more tokens than they save."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class _Form:
@@ -93,6 +97,7 @@ def chosen(
         _NEVER_NEEDED
         | (frozenset() if changes else frozenset(PATCHING))
         | (frozenset(("list_files",)) if context.paths else frozenset())
+        | (_OF_CODE if _is_small(context) else frozenset())
     )
     if context.commands and not runnable(context):
         hidden |= {"exec"}
@@ -100,6 +105,10 @@ def chosen(
     if len(useful) <= at_once:
         return useful, False
     return [tool for tool in useful if tool.builtin], True
+
+
+def _is_small(context: RepoContext) -> bool:
+    return bool(context.paths) and context.totals is not None and context.totals.lines <= SMALL_LINES
 
 
 def offer(

@@ -12,7 +12,7 @@ from lg_code.server import schemas as code
 from lg_fs.server import schemas as fs
 from lg_orch.agent.model_context import MAX_MAP, with_model_context
 from lg_orch.contracts.plans import PlannedCall
-from lg_orch.contracts.repository import Command, DirectoryEntry, Package, RepoContext
+from lg_orch.contracts.repository import Command, DirectoryEntry, Package, RepoContext, RepoTotals
 from lg_orch.contracts.state import QueuedCall
 from lg_orch.llm.conversation.messages import system, task
 from lg_orch.llm.cost.tokens import base_count, is_exact
@@ -174,3 +174,19 @@ def test_rules_and_tools_stay_below_a_thousand_tokens_also_with_a_server_that_kn
         json.dumps(offered, separators=(",", ":"))
     )
     assert fixed <= 1_000, fixed
+
+
+def test_tools_that_know_the_code_are_offered_where_they_save_more_than_they_cost() -> None:
+    root = {"mcp": {"tool": {"_meta": {"lg/root": {"id": "x"}}}}}
+    tools = [
+        tool_info(f"code__{name}", "", root, {}) for name in ("read_symbol", "references", "search_code", "tests_for")
+    ]
+
+    def offered(lines: int, paths: tuple[str, ...]) -> int:
+        totals = RepoTotals(files=3, bytes=1, lines=lines, directories=1)
+        here = RepoContext(root_name="r", totals=totals, paths=paths)
+        return sum(tool["function"]["name"].startswith("code__") for tool in offer(tools, here, 40))
+
+    assert offered(400, ("a.py", "b.py")) == 0, "all files are named, and a search finds the rest"
+    assert offered(40_000, ("a.py", "b.py")) == 4
+    assert offered(400, ()) == 4, "too many files to be named"
