@@ -16,6 +16,7 @@ from lg_exec.sandbox.bubblewrap_command import Sandboxed, Start
 from lg_exec.sandbox.interface import CommandJob, ContainmentReport
 from lg_exec.sandbox.layout import HOME, TMP, Layout
 from lg_exec.sandbox.lifeline import GROUPS
+from lg_exec.sandbox.python_bytecode import PythonBytecode
 from lg_policy.changes.removal import remove_tree
 from lg_policy.errors import SandboxUnavailable
 from lg_policy.sandbox import seccomp
@@ -34,9 +35,12 @@ _CACHES = {
     "RUFF_CACHE_DIR": f"{TMP}/.cache/ruff",
     "MYPY_CACHE_DIR": f"{TMP}/.cache/mypy",
     "CARGO_TARGET_DIR": f"{TMP}/.cache/target",
-    "PYTHONPYCACHEPREFIX": f"{TMP}/.cache/pycache",
 }
 """Where programs put their caches, because the root is read-only."""
+_BYTECODE = f"{TMP}/.cache/pycache"
+"""Where Python looks for bytecode instead of beside its sources."""
+_SYSTEM = ("/usr", "/usr/local")
+"""Where the system keeps its own Python."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,6 +80,7 @@ class BubblewrapBackend:
         self._group = identity.group if identity is not None else None
         self._accounts = os.path.join(place.scratch, "accounts")
         self._lock = threading.Lock()
+        self._bytecode = PythonBytecode(place.scratch)
         self._furnish()
         self.probes: Mapping[str, str] = {}
         self.report = ContainmentReport(active=True, backend=binary.label, enforced=self._enforced())
@@ -202,6 +207,7 @@ class BubblewrapBackend:
             upper=upper,
             mask_layer=layer,
             common=self._place.worktree.common(work) if job.masked else None,
+            more=self._bytecode.arguments(_BYTECODE, (*_SYSTEM, *job.program.prefixes, *job.environments), work),
         )
 
     def _env(self, job: CommandJob) -> dict[str, str]:
@@ -212,6 +218,7 @@ class BubblewrapBackend:
         venv = [own for own in job.environments if os.path.isfile(f"{own}/pyvenv.cfg")]
         if venv:
             env |= {"VIRTUAL_ENV": venv[0], "UV_PROJECT_ENVIRONMENT": venv[0]}
+        env["PYTHONPYCACHEPREFIX"] = _BYTECODE
         return {**env, **(_CACHES if job.root_mode == "ro" else {}), **job.program.env, **job.env}
 
     def _upper(self) -> str:

@@ -47,6 +47,8 @@ class Layout:
     mask_layer: str | None = None
     """A directory that hides names as a layer of the overlay, if there are too many for mounts."""
     common: CommonDirectory | None = None
+    more: Sequence[str] = ()
+    """Options for what is shown besides."""
 
     @property
     def storage(self) -> tuple[str, ...]:
@@ -61,6 +63,7 @@ class Layout:
             *self._private(),
             *self._toolchains(),
             *self._project(),
+            *self.more,
             *("--remount-ro", "/dev", "--remount-ro", "/", "--chdir", os.path.join(self.root, self.cwd)),
         ]
 
