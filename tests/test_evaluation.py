@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from eval import work_tasks
@@ -133,7 +133,7 @@ def test_what_got_worse_than_the_newest_stored_result_is_named() -> None:
         {"task": task, "solved": task != "hard", "tokens": 1_000, "requests": 3}
         for task in ("same", "lost", "dear", "slow", "hard")
     ]
-    stored = [{"name": "0.0", "rows": []}, {"name": "0.1", "rows": before}]
+    stored: list[dict[str, Any]] = [{"name": "0.0", "rows": []}, {"name": "0.1", "rows": before}]
     now = [
         row("same", 1_050), row("lost", 900, solved=False), row("dear", 1_200), row("slow", 900, requests=4),
         row("hard", 9_000, solved=False), row("new", 1),

@@ -59,6 +59,10 @@ def steps_of(events: Iterable[Event]) -> list[RunStep]:
             step.done = True
         elif event.kind == "tool" and not _of_undo(event) and not is_look(event):
             _call(step, event)
+            if event.phase == "end":
+                # One step may begin a call, and a later one take its result.
+                for earlier in steps.values():
+                    earlier.open_calls.pop(str(event.data.get("call_id", "")), None)
     return [steps[number] for number in sorted(steps)]
 
 

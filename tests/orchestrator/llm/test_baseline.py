@@ -10,6 +10,7 @@ from lg_orch.agent.checks.baseline_beside import baseline_update
 from lg_orch.contracts.envelopes import Problem
 from lg_orch.contracts.plans import PlannedCall
 from lg_orch.contracts.state import RunState
+from lg_orch.runs.timeline import steps_of
 from lg_orch.testing import ScriptedModel, text
 from lg_orch.tools.gateway_tools import failure
 from tests.orchestrator.llm.workshop import DONE, READ, RIGHT, patch, run, settings_for, shop
@@ -103,3 +104,19 @@ async def test_a_check_whose_outcome_was_lost_with_an_earlier_process_is_run_onc
             assert again.call == queued.call
             state = RunState(request="r", baseline_checks=(again,))
             assert (await baseline_update(state, services, again, lost))["baseline_checks"] == ()
+
+
+@pytest.mark.anyio
+async def test_tests_that_cannot_be_loaded_before_and_after_a_change_send_nothing_back_and_prove_nothing(
+    tmp_path: Path,
+) -> None:
+    broken = {"pytest.ini": "[pytest]\n", "test_calc.py": "import no_such_package_here\n"}
+    done = await run(tmp_path, [READ, patch(), text(DONE)], request=REQUEST, files=broken, commands=("pytest",))
+    assert done.final.status == "unchecked", done.final.text
+    assert done.state.budgets.loop == 1
+    assert done.state.verification is not None
+    assert done.state.verification.checks[0].outcome == "could not be run, as before the change"
+    steps = steps_of(done.made.world.events())
+    assert [step.open_calls for step in steps if step.open_calls] == [], (
+        "what one step began and another took has an end"
+    )

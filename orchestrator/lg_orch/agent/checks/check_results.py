@@ -62,3 +62,10 @@ def gone_silent(check: Check, before: ToolEnvelope | None) -> Check:
     return check.model_copy(
         update={"ok": False, "verdict": "could_not_run", "no_tests": True, "lost_tests": True, "reason": reason}
     )
+
+
+def cannot_load_as_before(check: Check, before: ToolEnvelope) -> bool:
+    """Tell whether a runner cannot load the tests now for the reason that it named before the change."""
+    earlier = judged(before, before.artifacts.input)
+    same = bool(check.reason) and earlier.reason == check.reason
+    return check.verdict == "could_not_run" and earlier.verdict == "could_not_run" and same

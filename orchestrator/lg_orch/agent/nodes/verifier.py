@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from lg_orch.agent.checks.baseline_beside import baseline_update, taken
-from lg_orch.agent.checks.check_results import gone_silent, judge
+from lg_orch.agent.checks.check_results import cannot_load_as_before, gone_silent, judge
 from lg_orch.agent.checks.near_checks import NEAR_ID, near_check
 from lg_orch.agent.checks.new_failures import lost_tests, only_old_failures
 from lg_orch.agent.checks.planned_checks import BASELINE_ID, changes
@@ -140,8 +140,12 @@ def counts_as_ok(state: RunState, check: Check) -> bool:
 
     Where no test was run before either, that none is run is no failure of the change, and no proof.
     """
-    repairing = state.intent is not None and state.intent.intent == "debug"
-    return check.ok or check.harmless or (check.failed_before and not repairing)
+    return check.ok or check.harmless or (check.failed_before and not repairing(state))
+
+
+def repairing(state: RunState) -> bool:
+    """Tell whether what fails is what the run was asked to mend."""
+    return state.intent is not None and state.intent.intent == "debug"
 
 
 async def _baseline(state: RunState, services: Services) -> Update:
@@ -170,6 +174,9 @@ def _told_apart(state: RunState, services: Services, check: Check, envelope: Too
         return gone_silent(check, before)
     if check.no_tests or check.unavailable:
         return check.model_copy(update={"lost_tests": lost_tests(before)})
+    if before is not None and cannot_load_as_before(check, before) and not repairing(state):
+        # Packages are missing, say: it neither proves the change nor speaks against it, and no model can help.
+        return check.model_copy(update={"unavailable": True, "failed_before": True})
     old = only_old_failures(before, services.results.whole(envelope))
     return check.model_copy(update={"failed_before": old, "no_baseline": before is None})
 
