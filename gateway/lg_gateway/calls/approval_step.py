@@ -95,17 +95,17 @@ class ApprovalStep:
     ) -> CallContext | t.CallToolResult | t.InputRequiredResult:
         if context.pending is not None:
             return await self._again(context)
-        grant = await self._granted(context)
-        if grant is not None:
-            return replace(context, approval_id=grant)
         binding = context.binding()
-        known = await self._store.read(lambda tx: self._book.find(tx, binding, self._clock()))
+        known, grant = await self._store.read(lambda tx: (self._book.find(tx, binding, self._clock()),
+                                                          self._granted(tx, context)))  # fmt: skip
         if (
             known is not None
             and known.state is ApprovalState.DENIED
             and (context.metadata.key or _same_run(known, context))
         ):
-            raise _denied(known)
+            raise _denied(known)  # also of a call that "for this run" covers: this very one was denied
+        if grant is not None:
+            return replace(context, approval_id=grant)
         if known is None or not known.open(self._clock()) or _too_weak(known, context):
             if context.call.request_state is not None:
                 raise ApprovalRequired(
@@ -148,11 +148,11 @@ class ApprovalStep:
             raise ApprovalDenied(verdict.reason, hint="do not repeat this call; ask for something else")
         return _approved(context, known)
 
-    async def _granted(self, context: CallContext) -> str | None:
+    def _granted(self, tx: Tx, context: CallContext) -> str | None:
         asks_user = context.decision is not None and context.decision.approver == "user"
         if not asks_user or not (context.metadata.run_id or context.call.session):
             return None
-        return await self._store.read(lambda tx: self.grant_of(tx, context))
+        return self.grant_of(tx, context)
 
     def grant_of(self, tx: Tx, context: CallContext) -> str | None:
         """Return the id of the "for this run", or session, that covers a call now."""

@@ -102,13 +102,22 @@ class Terminal:
                 self._say(f"\nCall {number} of {len(questions)}:\n{shown}\n")
             word = await self._choice(TOGETHER_PROMPT.format(count=len(questions)), _TOGETHER)
             if word == "each":
-                return [await self._ask_each(number, question) for number, question in enumerate(questions, start=1)]
+                return await self._ask_each(questions)
             reason = await self._prompt(REASON_PROMPT) if word == "deny" else ""
             return [HumanAnswer(decision=word, by="terminal", reason=reason) for _ in questions]
 
-    async def _ask_each(self, number: int, question: Question) -> HumanAnswer:
-        self._say(f"Call {number}: {question.tool}")
-        return await self._ask_approval(question)
+    async def _ask_each(self, questions: Sequence[Question]) -> list[HumanAnswer]:
+        """One after the other; "for this run" answers those that follow about the same tool."""
+        answers: list[HumanAnswer] = []
+        covered: set[str] = set()
+        for number, question in enumerate(questions, start=1):
+            if question.tool in covered:
+                answers.append(HumanAnswer(decision="once", by="terminal"))
+                continue
+            self._say(f"Call {number}: {question.tool}")
+            answers.append(await self._ask_approval(question))
+            covered |= {question.tool} if answers[-1].decision == "run" else set()
+        return answers
 
     async def _ask_approval(self, question: Question) -> HumanAnswer:
         answers: dict[str, Decision | Literal["always"]] = {**APPROVAL_ANSWERS}

@@ -74,6 +74,24 @@ class AskingAhead:
             }
         if len(questions) > 1 and isinstance(self._approver, AsksTogether):
             await self._approver.ask_together(questions)
+            await self._deliver(calls, answers, timeout_s)
+
+    async def _deliver(self, calls: Sequence[AheadCall], asked: Sequence[_Asked], timeout_s: float) -> None:
+        """Give the gateway all answers where one of them is "for this run".
+
+        Once it has that one it asks no more, and would not hear that another call was denied.
+        """
+        given = [[await self._approver.ask(question) for question in each.questions] for each in asked]
+        if not any(answer is not None and answer.decision == "run" for each in given for answer in each):
+            return
+        for call, each, answers in zip(calls, asked, given, strict=True):
+            known = [(question, answer) for question, answer in zip(each.questions, answers, strict=True) if answer]
+            responses = {
+                question.key: to_gateway(replace(answer, decision="once") if answer.decision == "run" else answer)
+                for question, answer in known
+            }
+            if responses and call is not calls[0]:
+                await self._only_ask(call, timeout_s, input_responses=responses, request_state=each.state)
 
     async def drop(self, calls: Sequence[AheadCall], timeout_s: float) -> None:
         """Deny what was asked about calls that are not made."""

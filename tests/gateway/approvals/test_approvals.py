@@ -127,6 +127,21 @@ async def test_for_this_run_covers_the_tool_in_that_run_and_nothing_else(tmp_pat
     assert len(seen) == 4
 
 
+async def test_a_call_that_was_denied_stays_so_when_its_tool_is_allowed_for_the_run_afterwards(tmp_path: Path) -> None:
+    run: Any = {"lg/run": {"run_id": "r1"}}
+    async with (
+        gateway_of(tmp_path, server("a"), NO_HOLD) as gateway,
+        asked_client(gateway, "2026-07-28", lambda _message: {"decision": "run"}, []) as client,
+    ):
+        asked = await send(gateway, "a__echo", {"text": "no"}, meta=run)
+        await approve(gateway, asked.structured_content["error"]["approval_id"], "deny")
+        await client.call_tool("a__echo", {"text": "yes"}, meta=run)
+        covered = await send(gateway, "a__echo", {"text": "also"}, meta=run)
+        denied = await send(gateway, "a__echo", {"text": "no"}, meta=run)
+    assert not covered.is_error
+    assert denied.structured_content["error"]["code"] == "approval_denied"
+
+
 async def test_a_revoked_grant_counts_for_nothing_not_even_for_a_call_that_is_about_to_leave(tmp_path: Path) -> None:
     seen: list[str] = []
     run: Any = {"lg/run": {"run_id": "r1"}}
