@@ -269,3 +269,23 @@ async def test_of_a_lost_call_only_clear_words_say_that_it_was_or_was_not_made(
 @pytest.mark.parametrize("flags", [{"yes": True, "deny_all": False}, {"yes": False, "deny_all": True}])
 async def test_no_flag_answers_whether_a_lost_call_was_made(flags: dict[str, bool]) -> None:
     assert await by_flags(**flags).ask(Question(kind="outcome", tool="t", builtin=True, message="?")) is None
+
+
+@pytest.mark.parametrize(
+    ("typed", "decisions"),
+    [
+        (("o\n",), ["once", "once", "once"]), (("r\n",), ["run", "run", "run"]),
+        (("d\n", "no\n"), ["deny", "deny", "deny"]), (("\n", "\n"), ["deny", "deny", "deny"]), ((), ["deny"] * 3),
+        (("x\n", "e\n", "o\n", "d\n", "why\n", "r\n"), ["once", "deny", "run"]),
+        (("e\n", "r\n", "d\n", "\n"), ["run", "once", "deny"]),
+    ],
+)  # fmt: skip
+async def test_questions_of_one_turn_are_answered_at_once_or_each_by_itself(
+    tmp_path: Path, typed: tuple[str, ...], decisions: list[str]
+) -> None:
+    tools = ("fs__apply_patch", "fs__apply_patch", "other__tool")
+    questions = [Question(tool=tool, builtin=True, message=f"call {number}?") for number, tool in enumerate(tools)]
+    at = At(tmp_path, *typed)
+    answers = await at.terminal.answer_together(questions)
+    assert [answer.decision for answer in answers or ()] == decisions
+    assert all(f"Call {number} of 3" in at.shown.getvalue() for number in (1, 2, 3))
