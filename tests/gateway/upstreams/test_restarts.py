@@ -176,7 +176,7 @@ async def test_a_server_that_ends_on_the_probe_gets_the_handshake_and_that_is_re
 async def test_a_server_that_is_silent_on_the_probe_keeps_nobody_waiting(tmp_path: Path) -> None:
     log = tmp_path / "journal"
     silent = misbehaving(tmp_path, "silent", tools=named("echo"), discover="silent", journal=str(log))
-    wait = "[gateway]\nlist_wait_s = 0.5\n"
+    wait = "[gateway]\nlist_wait_s = 3\n"
     config = write_config(tmp_path, wait, silent, misbehaving(tmp_path, "quick", tools=named("echo")), ALLOW_ALL)
     for expected in (1, 1):
         async with client_of("--config", str(config)) as client:
