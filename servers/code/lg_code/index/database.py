@@ -24,6 +24,8 @@ KEPT = 3
 """Indexes that are kept in one state directory: one for each set of roots and rules."""
 _BUSY_S = 30
 _CACHE_KB = 16_384
+_WRITER_CACHE_KB = 65_536
+"""What a pass writes again and again stays in memory; the connection is closed after it."""
 _READERS = 8
 _WASTE = 0.5
 _Identity = tuple[int, int] | None
@@ -85,6 +87,7 @@ class Database:
         try:
             db.execute("PRAGMA journal_mode=WAL")
             db.execute("PRAGMA synchronous=NORMAL")
+            db.execute(f"PRAGMA cache_size=-{_WRITER_CACHE_KB}")
             db.executescript(_TABLES)
             for part in self.parts:
                 part.create(db)

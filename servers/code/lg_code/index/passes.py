@@ -27,7 +27,7 @@ from lg_policy.paths.root import Opened
 from lg_policy.tree.walk import DirEntry, Folder, Walk, open_regular
 from lg_policy.tree.workspace import Located, ServedRoot, WalkArgs, Workspace, walking
 
-_BATCH = 200
+_BATCH = 1_000
 """Files in one transaction."""
 _BATCH_BYTES = 8_000_000
 _AHEAD = 8

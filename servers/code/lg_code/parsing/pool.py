@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import queue
-import selectors
+import select
 import signal
 import subprocess
 import sys
@@ -19,10 +20,14 @@ from lg_code.parsing.facts import DEF, Facts, from_wire
 from lg_code.parsing.sites import Site
 from lg_policy.errors import Internal
 
+if sys.platform == "linux":
+    import fcntl
+
 _WALL_FACTOR = 20
 """A file may take this many times its CPU time by the clock: the machine may be busy."""
 _START_S = 60
 _MAX_ANSWER = 64 << 20
+_PIPE_BYTES = 1 << 18
 _INHERITED = ("PATH", "LANG", "LC_ALL", "TMPDIR", "SYSTEMROOT")
 
 
@@ -77,6 +82,8 @@ class ParserProcess:
             cwd=os.path.sep,
             start_new_session=True,
         )
+        if self._process.stdin is not None and self._process.stdout is not None:
+            _widen(self._process.stdin.fileno(), self._process.stdout.fileno())
         self._started = False
 
     @property
@@ -148,12 +155,26 @@ class ParserProcess:
                     continue  # what was not written yet is for nobody
 
 
-def _wait(descriptor: int, events: int, end: float) -> None:
+def _wait(descriptor: int, *, for_room: bool, end: float) -> None:
     """Wait until a pipe is ready. Raises `TimeoutError` when the time is over."""
-    with selectors.DefaultSelector() as selector:
-        selector.register(descriptor, events)
-        if not selector.select(max(0.0, end - time.monotonic())):
-            raise TimeoutError("it did not answer in time")
+    seconds = max(0.0, end - time.monotonic())
+    if hasattr(select, "poll"):  # takes no descriptor of its own, and any number of the process's
+        poll = select.poll()
+        poll.register(descriptor, select.POLLOUT if for_room else select.POLLIN)
+        ready = bool(poll.poll(1_000 * seconds))
+    else:
+        lists = ([], [descriptor]) if for_room else ([descriptor], [])
+        ready = any(select.select(*lists, [], seconds))
+    if not ready:
+        raise TimeoutError("it did not answer in time")
+
+
+def _widen(*descriptors: int) -> None:
+    """Let pipes hold a whole text and its answer, where the system can do that: then nobody waits in between."""
+    if sys.platform == "linux":
+        for descriptor in descriptors:
+            with contextlib.suppress(OSError):  # the user's pipes may hold no more
+                fcntl.fcntl(descriptor, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
 
 
 def _send(descriptor: int, data: bytes, end: float) -> None:
@@ -164,7 +185,7 @@ def _send(descriptor: int, data: bytes, end: float) -> None:
         try:
             rest = rest[os.write(descriptor, rest) :]
         except BlockingIOError:
-            _wait(descriptor, selectors.EVENT_WRITE, end)
+            _wait(descriptor, for_room=True, end=end)
 
 
 def _answer(descriptor: int, end: float) -> bytes:
@@ -172,14 +193,15 @@ def _answer(descriptor: int, end: float) -> bytes:
     data = bytearray()
     size: int | None = None
     while size is None or len(data) < size:
-        _wait(descriptor, selectors.EVENT_READ, end)
+        _wait(descriptor, for_room=False, end=end)
         part = os.read(descriptor, 1 << 20)
         if not part:
             raise BrokenPipeError("it ended")
         data += part
         if size is None and b"\n" in data[:20]:
-            line, _, rest = bytes(data).partition(b"\n")
-            size, data = int(line), bytearray(rest)
+            line = bytes(data[: data.index(b"\n") + 1])
+            size = int(line)
+            del data[: len(line)]
         if len(data) > _MAX_ANSWER or (size is not None and size > _MAX_ANSWER) or (size is None and len(data) > 20):
             raise ValueError("its answer is too long")
     return bytes(data)
