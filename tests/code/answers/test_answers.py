@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,11 @@ import pytest
 
 from lg_code.answers.repo_map import repo_map
 from lg_code.answers.symbols import find_symbol, read_symbol
+from lg_code.index.rows import generation
+from lg_code.ranking.graph import build_graph
+from lg_code.ranking.page_rank import page_rank
 from lg_code.ranking.ranks import Ranks
+from lg_code.ranking.stored_ranks import load
 from lg_policy.jobs import Job
 from tests.code.helpers import CodeClient, code_client, index_of, job, settings_of
 from tests.fs.helpers import write_tree
@@ -212,7 +218,7 @@ def test_ranks_that_take_too_long_are_left_out_and_the_files_are_told_all_the_sa
         index.refresh(job())
         with index.read() as db:
             late = Job(0)
-            ranked = Ranks().of(db, late)
+            ranked = Ranks().of(db, late, index.keep)
             assert "shop/urls.py" in ranked.graph.paths
             assert len(ranked.ranks) == len(ranked.graph.files) > 5
 
@@ -241,3 +247,30 @@ def test_a_file_called_as_a_suffix_is_read(tmp_path: Path) -> None:
     with index_of(tmp_path / "tree") as index:
         found = find_symbol(index, {"name": "foo"}, job()).structured["symbols"]
         assert [symbol["path"] for symbol in found] == ["bin"]
+
+
+def test_a_map_after_a_start_has_the_ranks_that_the_server_before_computed(shop: Path) -> None:
+    with index_of(shop) as index:
+        before = repo_map(index, Ranks(), {"focus": ["Cart"]}, job())
+    with index_of(shop) as index:
+        index.refresh(job())
+        with index.read() as db:
+            stored = load(db)
+            assert stored is not None
+            assert stored.generation == generation(db)
+            assert stored.graph == build_graph(db, job())
+            assert stored.ranks == page_rank(stored.graph, job())
+        assert repo_map(index, Ranks(), {"focus": ["Cart"]}, job()) == before
+
+
+@pytest.mark.parametrize("damage", ["UPDATE computed SET value = x'0102'", "DELETE FROM computed WHERE part = 'used'",
+                                    "UPDATE computed SET value = x'00000000' WHERE part = 'starts'"])  # fmt: skip
+def test_stored_ranks_that_do_not_fit_together_are_computed_again(shop: Path, damage: str) -> None:
+    with index_of(shop) as index:
+        before = repo_map(index, Ranks(), {}, job())
+        (file,) = (shop.parent / "code-state").glob("*.sqlite3")
+        with contextlib.closing(sqlite3.connect(file)) as db, db:
+            db.execute(damage)
+        assert repo_map(index, Ranks(), {}, job()) == before
+        with index.read() as db:
+            assert load(db) is not None

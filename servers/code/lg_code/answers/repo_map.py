@@ -61,7 +61,7 @@ def repo_map(index: Index, ranks: Ranks, arguments: dict[str, Any], job: Job) ->
     wanted = below(index, arguments.get("paths"))
     focus: Sequence[str] = arguments.get("focus") or ()
     with index.read() as db:
-        ranked = ranks.of(db, job)
+        ranked = ranks.of(db, job, index.keep)
         order, unknown = _order(db, ranked, wanted, focus, job)
         candidates, total = _candidates(db, ranked, order, frozenset(word.rpartition(".")[2] for word in focus), job)
     if unknown:

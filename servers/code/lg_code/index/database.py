@@ -8,7 +8,7 @@ import json
 import logging
 import queue
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -23,6 +23,7 @@ FORMAT = 2
 KEPT = 3
 """Indexes that are kept in one state directory: one for each set of roots and rules."""
 _BUSY_S = 30
+_KEEP_WAIT_S = 0.2
 _CACHE_KB = 16_384
 _WRITER_CACHE_KB = 65_536
 """What a pass writes again and again stays in memory; the connection is closed after it."""
@@ -46,6 +47,9 @@ CREATE TABLE IF NOT EXISTS file_uses(file INTEGER PRIMARY KEY, names BLOB NOT NU
 CREATE TABLE IF NOT EXISTS imports(
     file INTEGER NOT NULL, module TEXT NOT NULL, PRIMARY KEY(file, module)
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS computed(
+    name TEXT NOT NULL, part TEXT NOT NULL, generation INTEGER NOT NULL, value BLOB NOT NULL, PRIMARY KEY(name, part)
+);
 CREATE TABLE IF NOT EXISTS failed(digest BLOB PRIMARY KEY, problem TEXT NOT NULL) WITHOUT ROWID;
 """
 
@@ -96,8 +100,8 @@ class Database:
             raise
         return db
 
-    def _connect(self) -> sqlite3.Connection:
-        db = sqlite3.connect(self.path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False)
+    def _connect(self, timeout_s: float = _BUSY_S) -> sqlite3.Connection:
+        db = sqlite3.connect(self.path, timeout=timeout_s, isolation_level=None, check_same_thread=False)
         db.execute(f"PRAGMA cache_size=-{_CACHE_KB}")
         return db
 
@@ -156,6 +160,20 @@ class Database:
             int(db.execute(f"PRAGMA {name}").fetchone()[0]) for name in ("page_count", "freelist_count", "page_size")
         )
         return (pages - free) * page
+
+    def keep(self, name: str, generation: int, parts: Mapping[str, bytes]) -> None:
+        """Store what was computed from a generation of the index. Where somebody else writes, it is not stored."""
+        if self.identity() is None:
+            return
+        rows = [(name, part, generation, value) for part, value in parts.items()]
+        try:
+            with contextlib.closing(self._connect(timeout_s=_KEEP_WAIT_S)) as db:
+                db.execute("BEGIN IMMEDIATE")
+                db.execute("DELETE FROM computed WHERE name = ?", (name,))
+                db.executemany("INSERT INTO computed VALUES(?,?,?,?)", rows)
+                db.execute("COMMIT")
+        except sqlite3.Error as error:
+            log.info("%s of the index are not stored: %s", name, error)
 
     def is_mostly_waste(self, most_bytes: int) -> bool:
         """Return whether it has no room left, and half of a part's rows are of no file any more."""

@@ -7,7 +7,7 @@ import json
 import logging
 import sqlite3
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -96,6 +96,10 @@ class Index:
     def read(self) -> contextlib.AbstractContextManager[sqlite3.Connection]:
         """Give a connection that reads one state of the index."""
         return self._database.read()
+
+    def keep(self, name: str, generation: int, parts: Mapping[str, bytes]) -> None:
+        """Store what was computed from a generation of the index, for the next process."""
+        self._database.keep(name, generation, parts)
 
     def current(self, path: str, job: Job) -> CurrentFile | None:
         """Return a file of an answer as it is now; `None` if it is gone, may not be read, or is no text."""

@@ -27,8 +27,12 @@ class Graph:
     files: list[int]
     """Ids of the index."""
     paths: list[str]
-    targets: list[list[tuple[int, float]]]
-    """Positions and weights; a file's weights add up to 1."""
+    starts: array[int]
+    """For each file where its edges begin, and at last where they end."""
+    targets: array[int]
+    """For each edge the position of the file that is used. In arrays, as a large tree has millions."""
+    weights: array[float]
+    """For each edge its weight; those of one file add up to 1."""
     used: dict[int, float]
     """For the id of each name that is defined: how much other files use it."""
 
@@ -45,11 +49,12 @@ def build_graph(db: sqlite3.Connection, job: Job) -> Graph:
     weights, telling, outer = _name_weights(db, definers, job)
     known = weights.keys()
     used: dict[int, float] = dict.fromkeys(weights, 0.0)
-    targets: list[list[tuple[int, float]]] = [[] for _ in files]
-    for number, name_bytes, kind_bytes in db.execute("SELECT file, names, kinds FROM file_uses"):
+    starts, targets, shares = array("I"), array("I"), array("f")
+    rows = db.execute("SELECT names, kinds FROM files LEFT JOIN file_uses ON file_uses.file = files.id ORDER BY path")
+    for name_bytes, kind_bytes in rows:
         job.step(8)
-        source = place.get(number)
-        if source is None:
+        starts.append(len(targets))
+        if name_bytes is None:
             continue
         names, kinds = array("I"), array("H")
         names.frombytes(name_bytes)
@@ -71,8 +76,10 @@ def build_graph(db: sqlite3.Connection, job: Job) -> Graph:
                     sums[target] += each
         total = sum(sums.values())
         if total > 0:
-            targets[source] = [(target, weight / total) for target, weight in sums.items()]
-    return Graph(files=files, paths=paths, targets=targets, used=used)
+            targets.extend(sums)
+            shares.extend([weight / total for weight in sums.values()])
+    starts.append(len(targets))
+    return Graph(files=files, paths=paths, starts=starts, targets=targets, weights=shares, used=used)
 
 
 def _definers(db: sqlite3.Connection, place: dict[int, int], job: Job) -> dict[int, list[int]]:

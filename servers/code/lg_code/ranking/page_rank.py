@@ -36,12 +36,13 @@ def page_rank(graph: Graph, job: Job, focus: Mapping[int, float] | None = None) 
 def _round(graph: Graph, rank: list[float], start: list[float]) -> list[float]:
     new = [0.0] * len(rank)
     loose = 0.0
-    for have, targets in zip(rank, graph.targets, strict=True):
+    targets, weights = graph.targets, graph.weights
+    for have, begin, end in zip(rank, graph.starts, graph.starts[1:], strict=False):
         if have <= 0.0:
             continue
-        if not targets:
+        if begin == end:
             loose += have
-        for target, weight in targets:
+        for target, weight in zip(targets[begin:end], weights[begin:end], strict=True):
             new[target] += have * weight
     again = _DAMPING * loose + 1 - _DAMPING
     return [value * _DAMPING + again * begin for value, begin in zip(new, start, strict=True)]

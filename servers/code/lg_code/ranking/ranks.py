@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Mapping
+from array import array
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from lg_code.index.rows import generation
 from lg_code.ranking.graph import Graph, build_graph
 from lg_code.ranking.page_rank import page_rank
+from lg_code.ranking.stored_ranks import NAME, as_blobs, load
 from lg_policy.errors import CallTimeout
 from lg_policy.jobs import Job
 
@@ -29,7 +31,10 @@ class Ranked:
     ranks: list[float]
 
 
-_NOTHING = Ranked(generation=0, graph=Graph(files=[], paths=[], targets=[], used={}), ranks=[])
+_EMPTY = Graph(files=[], paths=[], starts=array("I", [0]), targets=array("I"), weights=array("f"), used={})
+_NOTHING = Ranked(generation=0, graph=_EMPTY, ranks=[])
+Keep = Callable[[str, int, Mapping[str, bytes]], None]
+"""Stores parts under a name, for a generation of the index."""
 
 
 class Ranks:
@@ -39,11 +44,13 @@ class Ranks:
         self._lock = threading.Lock()
         self._last: Ranked | None = None
 
-    def of(self, db: sqlite3.Connection, job: Job) -> Ranked:
+    def of(self, db: sqlite3.Connection, job: Job, keep: Keep) -> Ranked:
         """Return the ranks of what a connection reads. Where the time does not allow it, older ones, or none."""
         wanted = generation(db)
         with self._lock:
             last = self._last
+        if last is None:
+            last = self._stored(db)
         if last is not None and last.generation == wanted:
             return last
         if last is not None and 0 < wanted - last.generation <= max(_FEW, len(last.ranks) * _PART):
@@ -58,12 +65,18 @@ class Ranks:
             return _with_new_files(last or _NOTHING, db)
         with self._lock:
             self._last = made
+        keep(NAME, wanted, as_blobs(graph, made.ranks))
         return made
 
-    def file_ranks(self, db: sqlite3.Connection, job: Job) -> Mapping[int, float]:
-        """Return the rank of each file by its id."""
-        ranked = self.of(db, job)
-        return dict(zip(ranked.graph.files, ranked.ranks, strict=True))
+    def _stored(self, db: sqlite3.Connection) -> Ranked | None:
+        """Return what an earlier process computed."""
+        stored = load(db)
+        if stored is None:
+            return None
+        made = Ranked(generation=stored.generation, graph=stored.graph, ranks=stored.ranks)
+        with self._lock:
+            self._last = made
+        return made
 
 
 def _with_new_files(last: Ranked, db: sqlite3.Connection) -> Ranked:
@@ -77,6 +90,6 @@ def _with_new_files(last: Ranked, db: sqlite3.Connection) -> Ranked:
         graph,
         files=[*graph.files, *(row[0] for row in new)],
         paths=[*graph.paths, *(row[1] for row in new)],
-        targets=[*graph.targets, *([] for _ in new)],
+        starts=graph.starts + graph.starts[-1:] * len(new),
     )
     return replace(last, graph=made, ranks=[*last.ranks, *([_NEW / (len(known) or 1)] * len(new))])

@@ -13,6 +13,8 @@ import sqlite3
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import islice
 
 from lg_code.search.chunks import CHUNK_BITS
 from lg_code.search.paths import weight
@@ -26,12 +28,17 @@ MOST_ROWS = 60_000
 RANKED_FILES = 300
 """Files whose paths are looked at, the best by their pieces."""
 BEST_PIECES = 50
+LOOKED_AT_PIECES = 2_000
+"""Pieces that make files candidates."""
 BEST, MANY, PATH, DEFINED, NAME, WHOLE_PATH = 1.0, 0.4, 1.0, 0.2, 2.0, 1.5
 SAME_AS_FILE = 1.5
 """A definition of a name counts this much more in a file that is called like it."""
 _SATURATION = 1.5
 _SHORTEST_PREFIX = 3
 _MOST_DEFINITIONS = 400
+_CACHED_PATHS = 4_000
+_SAMPLED = 8
+"""Every so many pieces, one score is compared with others."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,6 +143,7 @@ def _files(
     shares: Mapping[int, float],
     rarity: Mapping[str, float],
 ) -> list[RankedFile]:
+    scores = _best_pieces(scores)
     best: dict[int, float] = {}
     where: dict[int, int] = {}
     for piece, score in scores.items():
@@ -159,6 +167,15 @@ def _files(
     return sorted(candidates, key=lambda candidate: (-candidate.score, candidate.path))
 
 
+def _best_pieces(scores: Mapping[int, float]) -> Mapping[int, float]:
+    """Return those of the best score, about so many: a common word alone is in many times as many."""
+    if len(scores) <= LOOKED_AT_PIECES:
+        return scores
+    some = sorted(islice(scores.values(), 0, None, _SAMPLED))
+    least = some[-min(len(some), LOOKED_AT_PIECES // _SAMPLED)]
+    return {piece: score for piece, score in scores.items() if score >= least}
+
+
 def _live(db: sqlite3.Connection, docs: set[int]) -> list[tuple[int, str, bytes]]:
     marks = json.dumps(sorted(docs))
     return db.execute(
@@ -172,16 +189,29 @@ def _path_score(path: str, wanted: Sequence[str], rarity: Mapping[str, float]) -
     """Return what the path says of the query: how many of its words, and how much of the name is one of them."""
     if not wanted:
         return 0.0
-    stems, directory = path_words(path)
-    said = sum(1 for word in wanted if _says(word, stems | directory))
+    stems, both = _words_of_path(path)
+    said = sum(1 for word in wanted if both.says(word))
     of_query = sum(rarity[word] for word in wanted if word in stems) / (sum(rarity.values()) or 1.0)
     of_name = len(stems.intersection(wanted)) / len(stems) if stems else 0.0
     return PATH * said / len(wanted) + WHOLE_PATH * of_name * math.sqrt(of_query)
 
 
-def _says(word: str, said: frozenset[str]) -> bool:
-    if word in said:
-        return True
-    if len(word) < _SHORTEST_PREFIX:
-        return False
-    return any(len(other) >= _SHORTEST_PREFIX and (word.startswith(other) or other.startswith(word)) for other in said)
+class _PathWords:
+    """The words of a path, ready to be compared with many queries: one call asks about hundreds of paths."""
+
+    def __init__(self, said: frozenset[str]) -> None:
+        self._said = said
+        self._long = tuple(word for word in said if len(word) >= _SHORTEST_PREFIX)
+        self._listed = "".join(f"\n{word}" for word in self._long)
+
+    def says(self, word: str) -> bool:
+        """Return whether a word is one of them, begins with one of them, or is the beginning of one."""
+        if word in self._said:
+            return True
+        return len(word) >= _SHORTEST_PREFIX and (word.startswith(self._long) or f"\n{word}" in self._listed)
+
+
+@lru_cache(maxsize=_CACHED_PATHS)
+def _words_of_path(path: str) -> tuple[frozenset[str], _PathWords]:
+    stems, directory = path_words(path)
+    return stems, _PathWords(stems | directory)
