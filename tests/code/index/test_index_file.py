@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import shutil
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -36,6 +39,49 @@ def test_an_index_that_is_removed_under_the_server_is_made_anew_and_read(tmp_pat
         shutil.rmtree(state)
         write_tree(root, {"c.py": "def third(): pass\n"})
         assert defined(index, "third") == ["c.py"]
+
+
+HARM: dict[str, Callable[[Path], object]] = {
+    "empty": lambda file: os.truncate(file, 0),
+    "cut short": lambda file: os.truncate(file, 5_000),
+    "overwritten": lambda file: file.write_bytes(b"junk" * 5_000),
+    "without its log": lambda file: file.with_name(f"{file.name}-wal").unlink(),
+    "with another log": lambda file: file.with_name(f"{file.name}-wal").write_bytes(b"x" * 9_000),
+    "without its shared memory": lambda file: file.with_name(f"{file.name}-shm").unlink(),
+}
+
+
+@pytest.mark.parametrize("harm", HARM.values(), ids=HARM.keys())
+def test_an_index_that_somebody_breaks_while_it_is_open_is_right_again_after_a_few_calls(
+    tmp_path: Path, harm: Callable[[Path], object]
+) -> None:
+    root, state = tmp_path / "tree", tmp_path / "state"
+    write_tree(root, {f"m{n}.py": f"def first{n}(): pass\n" for n in range(40)})
+    with index_of(root, state) as index:
+        assert defined(index, "first7") == ["m7.py"]
+        harm(index_file(state))
+        for _ in range(4):
+            write_tree(root, {"m7.py": "def second(): pass\n"})
+            with contextlib.suppress(Internal):
+                index.refresh(job())
+                defined(index, "second")
+        assert index.refresh(job()).complete
+        assert defined(index, "second") == ["m7.py"]
+        assert defined(index, "first8") == ["m8.py"]
+
+
+def test_an_index_that_is_no_file_any_more_is_told_with_its_name(tmp_path: Path) -> None:
+    root, state = tmp_path / "tree", tmp_path / "state"
+    write_tree(root, {"a.py": "def first(): pass\n"})
+    with index_of(root, state) as index:
+        assert defined(index, "first") == ["a.py"]
+        shutil.rmtree(state)
+        state.write_text("no directory")
+        with pytest.raises(Internal, match="cannot be opened") as caught:
+            index.refresh(job())
+        assert str(state) in (caught.value.hint or "")
+        state.unlink()
+        assert defined(index, "first") == ["a.py"]
 
 
 def test_damage_that_only_a_reader_meets_is_mended_by_the_next_call(tmp_path: Path) -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
+from lg_code.parsing.facts import MAX_SYMBOLS
 from lg_code.parsing.pool import ParserLimits, ParserProcess, Parsers, Request
 from lg_policy.errors import Internal
 
@@ -74,3 +76,16 @@ def test_a_parser_that_does_not_start_is_no_fault_of_the_text() -> None:
     with pytest.raises(Internal, match="does not start"):
         broken.facts(request(b"x = 1\n"))
     broken.close()
+
+
+def test_a_file_with_more_definitions_than_are_kept_says_so() -> None:
+    patient = Parsers(ParserLimits(processes=1, cpu_s=60, memory_mb=2_000, idle_s=600))
+    many = b"".join(b"def f%d():0\n" % number for number in range(MAX_SYMBOLS + 10))
+    try:
+        for reader in ("grammar", "lines"):
+            facts, _ = patient.facts(replace(request(many), reader=reader))
+            assert facts.reader == reader
+            assert len(facts.symbols) == MAX_SYMBOLS
+            assert facts.problem == "only 50,000 of its definitions are known"
+    finally:
+        patient.close()

@@ -52,6 +52,12 @@ class MappedFile:
 
     file: CurrentFile
     shown: dict[Symbol, str] = field(default_factory=dict)
+    by_name: dict[str, list[Symbol]] = field(default_factory=lambda: defaultdict(list))
+    """Its definitions by their qualified name: a generated file has tens of thousands."""
+
+    def __post_init__(self) -> None:
+        for symbol in self.file.symbols:
+            self.by_name[symbol.qualified].append(symbol)
 
 
 def repo_map(index: Index, ranks: Ranks, arguments: dict[str, Any], job: Job) -> Answer:
@@ -217,16 +223,19 @@ def _fill(index: Index, ranked: Ranked, candidates: list[Candidate], room: int, 
 
 def _chain(item: MappedFile, candidate: Candidate) -> list[Symbol]:
     """Return the definition as the file has it now, and what it is defined in; nothing if it is no longer there."""
-    same = [s for s in item.file.symbols if s.name == candidate.name and s.parent == candidate.parent]
+    qualified = f"{candidate.parent}.{candidate.name}" if candidate.parent else candidate.name
+    same = [symbol for symbol in item.by_name.get(qualified, ()) if symbol.name == candidate.name]
     if not same:
         return []
     symbol = min(same, key=lambda found: abs(found.start_line - candidate.line))
+    parents = candidate.parent.split(".") if candidate.parent else []
     around = [
         other
-        for other in item.file.symbols
+        for depth in range(1, len(parents) + 1)
+        for other in item.by_name.get(".".join(parents[:depth]), ())
         if other.start_byte <= symbol.start_byte and other.end_byte >= symbol.end_byte and other.kind in _MAPPED
     ]
-    return around if symbol in around else [*around, symbol]
+    return [*around, symbol]
 
 
 def _line(file: CurrentFile, symbol: Symbol) -> str:

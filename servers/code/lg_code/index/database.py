@@ -24,6 +24,7 @@ KEPT = 3
 """Indexes that are kept in one state directory: one for each set of roots and rules."""
 _BUSY_S = 30
 _KEEP_WAIT_S = 0.2
+_MAGIC = b"SQLite format 3\0"
 _CACHE_KB = 16_384
 _WRITER_CACHE_KB = 65_536
 """What a pass writes again and again stays in memory; the connection is closed after it."""
@@ -102,7 +103,11 @@ class Database:
 
     def _connect(self, timeout_s: float = _BUSY_S) -> sqlite3.Connection:
         db = sqlite3.connect(self.path, timeout=timeout_s, isolation_level=None, check_same_thread=False)
-        db.execute(f"PRAGMA cache_size=-{_CACHE_KB}")
+        try:
+            db.execute(f"PRAGMA cache_size=-{_CACHE_KB}")
+        except BaseException:
+            db.close()  # else it lives as long as the error, and keeps what is wrong from being mended
+            raise
         return db
 
     @contextlib.contextmanager
@@ -111,7 +116,11 @@ class Database:
 
         Raises `Internal` when the file is damaged; it is then made anew by the next pass.
         """
-        db, identity = self._reader()
+        try:
+            db, identity = self._reader()
+        except sqlite3.Error as error:
+            hint = f"is {str(self.path)!a} a file that can be written? If you remove it, it is made anew"
+            raise Internal(f"the index cannot be opened: {error}", hint=hint) from error
         try:
             db.execute("PRAGMA query_only=1")
             db.execute("BEGIN")
@@ -147,6 +156,14 @@ class Database:
         except OSError:
             return None
         return status.st_dev, status.st_ino
+
+    def is_foreign(self) -> bool:
+        """Return whether the file is none of SQLite's, as after a full disk. SQLite itself may then wait for ever."""
+        try:
+            with self.path.open("rb") as file:
+                return file.read(len(_MAGIC)) != _MAGIC
+        except OSError:
+            return False
 
     def _give_back(self, db: sqlite3.Connection, identity: _Identity) -> None:
         if self._readers.qsize() < _READERS and not db.in_transaction:

@@ -184,6 +184,7 @@ class Indexer:
             return PassResult(complete=False, stopped=error.text())
         except sqlite3.OperationalError as error:  # no room, or locked for too long: what is there stays
             log.warning("the index cannot be written: %s", error)
+            self._database.close()  # a connection may hold on to a file beside the index that somebody removed
             return PassResult(complete=False, stopped=f"the index cannot be written: {error}")
         except sqlite3.DatabaseError as error:
             log.warning("the index is damaged and is made anew: %s", error)
@@ -199,7 +200,7 @@ class Indexer:
     def _renew(self) -> None:
         """Remove an index that a reader found damaged, or that is full of what is gone: the pass makes it anew."""
         whole = self._done and self._result.complete
-        if self._database.damaged:
+        if self._database.damaged or self._database.is_foreign():
             log.warning("the index is damaged and is made anew")
         elif whole or self._database.identity() is None or not self._database.is_mostly_waste(self._most_bytes):
             return

@@ -55,6 +55,9 @@ class Facts:
     """Why the file was not read by its grammar, or only in part; "" if all is well."""
 
 
+TOO_MANY = f"only {MAX_SYMBOLS:,} of its definitions are known"
+
+
 def packed(kinds: int, count: int) -> int:
     """Return kinds and count of a name's uses in one number."""
     return kinds | min(count, MAX_COUNT) << COUNT_SHIFT

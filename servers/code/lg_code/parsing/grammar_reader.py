@@ -6,7 +6,19 @@ import re
 from collections import Counter
 from typing import Any, NamedTuple
 
-from lg_code.parsing.facts import CALL, DEF, IMPORT, MAX_NAME, MAX_NAMES, MAX_SYMBOLS, MENTION, Facts, Symbol, packed
+from lg_code.parsing.facts import (
+    CALL,
+    DEF,
+    IMPORT,
+    MAX_NAME,
+    MAX_NAMES,
+    MAX_SYMBOLS,
+    MENTION,
+    TOO_MANY,
+    Facts,
+    Symbol,
+    packed,
+)
 from lg_code.parsing.imports import modules_of
 from lg_code.parsing.languages import Grammar
 from lg_code.parsing.tokens import COMMON, mentions, names_in
@@ -46,6 +58,8 @@ class Found:
         self.calls: dict[int, int] = {}
         """Byte where the name begins to where it ends."""
         self.imports: list[tuple[int, int]] = []
+        self.is_full = False
+        """Whether it has more definitions than are kept."""
 
     def take(self, captures: dict[str, list[Any]]) -> None:
         """Take one match of the query."""
@@ -69,7 +83,10 @@ class Found:
             node, around = around, around.parent
         text = self.text[name.start_byte : name.end_byte].decode("utf-8", "replace")
         written = " ".join(text.split())
-        if not written or len(written) > MAX_NAME or len(self.definitions) >= MAX_SYMBOLS:
+        if not written or len(written) > MAX_NAME:
+            return
+        if len(self.definitions) >= MAX_SYMBOLS and known is None:
+            self.is_full = True
             return
         end = node.end_point
         # A node that ends with a line break ends on the line before.
@@ -109,7 +126,7 @@ def read_with_grammar(grammar: Grammar, text: bytes, language: str) -> Facts:
         symbols=symbols,
         uses=uses,
         imports=modules,
-        problem="" if not root.has_error else "parts of it do not fit the grammar",
+        problem=TOO_MANY if found.is_full else "parts of it do not fit the grammar" if root.has_error else "",
     )
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-from lg_code.parsing.facts import MAX_NAME, MAX_SYMBOLS, Facts, Symbol
+from lg_code.parsing.facts import MAX_NAME, MAX_SYMBOLS, TOO_MANY, Facts, Symbol
 from lg_code.parsing.tokens import mentions, names_in
 
 _LOOKED_AT = 300
@@ -59,7 +59,7 @@ def read_lines(path: str, text: bytes, language: str, problem: str) -> Facts:
         lines=lines,
         symbols=_symbols(found, lines, len(text)),
         uses=mentions(names_in(text, language)),
-        problem=problem,
+        problem=problem if start >= len(text) else f"{problem}; {TOO_MANY}".removeprefix("; "),
     )
 
 
