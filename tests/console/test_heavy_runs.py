@@ -13,7 +13,14 @@ from tests.console.many_rows import many_rows
 from tests.console.served import opened_page
 from tests.console.weighing import MOST_BYTES, add_size, serious
 
-PAGES = ("runs", "runs?after=9950", "runs/new", "runs/run-1/undo", "runs/run-1/compare/run-2")
+PAGES = (
+    "runs",
+    "runs?after=9950",
+    "runs/run-1?at=900&tab=log",
+    "runs/new",
+    "runs/run-1/undo",
+    "runs/run-1/compare/run-2",
+)
 CHECKED = (
     "runs",
     "runs/new",
@@ -21,6 +28,7 @@ CHECKED = (
     "runs/run-0?tab=diff",
     "runs/run-0?tab=checks",
     "runs/run-1/undo",
+    "runs/run-1?at=900&tab=log",
 )
 """Pages that axe looks at: each kind once."""
 
