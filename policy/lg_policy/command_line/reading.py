@@ -148,6 +148,8 @@ def _no_option(parser: CommandParser, siblings: list[CommandParser], word: str) 
     if found and found not in parser.options():
         near = f"; did you mean {found} of {of_whom[found]}?"
     hint = f"`{parser.prog} --help` lists the options"
+    if any(action.nargs == argparse.REMAINDER for action in parser.shown()):
+        hint = f"an option of the command that it starts comes after --; {hint}"
     return UsageError(f"{parser.prog} has no option {name}{near}", hint=hint)
 
 

@@ -110,6 +110,7 @@ def test_before_means_until_where_records_are_listed() -> None:
         (GATEWAY, ["tokens", "create", "--role", "opertor"], "--role cannot be opertor; did you mean operator?"),
         (ORCH, ["run", "--reop-root", ".", "x"], "lg-orch run has no option --reop-root; did you mean --repo-root?"),
         (ORCH, ["run", "x", "--yes", "--deny-all"], "--deny-all and --yes exclude each other; give one of them"),
+        (GATEWAY, ["confine", "bash", "-c", "ls"], "lg-gateway confine has no option -c"),
         (ORCH, ["summarize repo"], "there is no command summarize repo"),
         (ORCH, ["runs", "list", "2026"], "lg-orch runs list does not take 2026"),
     ],
@@ -122,6 +123,14 @@ def test_what_was_typed_wrong_is_said_in_one_line_with_what_is_right(
     assert raised.value.message.startswith(words) or words in raised.value.message
     assert raised.value.hint
     assert "\n" not in raised.value.text()
+
+
+def test_an_option_of_a_command_to_start_is_told_where_it_belongs() -> None:
+    with pytest.raises(UsageError) as raised:
+        read_command_line(GATEWAY, ["confine", "bash", "-c", "ls"])
+    assert raised.value.hint is not None
+    assert "comes after --" in raised.value.hint
+    assert gateway("confine", "--", "bash", "-c", "ls").command_line[-3:] == ["bash", "-c", "ls"]
 
 
 @pytest.mark.parametrize("commands", PROGRAMS, ids=lambda commands: commands.program)
