@@ -13,3 +13,8 @@ def test_what_is_wrong_comes_before_what_could_be_better() -> None:
     assert next_step([BETTER, DOWN]).startswith("time: ")
     assert next_step([BETTER, DOWN, HALTED]) == "halted: run `lg-gateway continue`"
     assert next_step([BETTER]) == "github: to confine it: sandbox = {}"
+
+
+def test_all_that_is_wrong_is_named_when_nothing_says_what_to_do() -> None:
+    fetch = Finding(what="fetch", text="down: exited with status 2", bad=True)
+    assert next_step([BETTER, DOWN, fetch, DOWN]).startswith("time, fetch: ")

@@ -126,5 +126,6 @@ def next_step(findings: Sequence[Finding]) -> str:
         if then:
             return f"{finding.what}: {then if finding.then else f'to {then}'}"
     if wrong:
-        return f"{wrong[0].what}: mend what its line above says"
+        what = dict.fromkeys(finding.what for finding in wrong)
+        return f"{', '.join(what)}: mend what the lines with !! say"
     return "nothing to do. `lg-gateway approvals watch` shows the questions of your clients"
