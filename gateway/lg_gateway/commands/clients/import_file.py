@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from lg_gateway.clients.import_plan import ImportPlan, import_plan
+from lg_gateway.clients.installing.entries import ROWS
 from lg_gateway.clients.reading import read_client_file
 from lg_gateway.clients.recognition import CLIENTS
 from lg_gateway.clients.settings_file import reserved_names
@@ -25,6 +26,9 @@ def run(args: argparse.Namespace) -> int:
     """`lg-gateway import FILE`."""
     root = args.root.absolute() if args.root is not None else None
     path = settings_path(args, os.environ)
+    if (name := str(args.file)) in ROWS and not args.file.exists():
+        hint = f"give the path of its file; `lg-gateway install {name} --move` finds the file itself"
+        raise ConfigError(f"{name} is a client, not a file", hint=hint)
     found = read_client_file(args.file, client=args.source or "", root=root, reserved=reserved_names(path))
     values = Values(environ=os.environ, root=root)
     confine = with_proposed_sandbox if args.sandbox else lambda settings: settings

@@ -103,6 +103,13 @@ def test_importing_again_changes_nothing(file: Path, settings: Path) -> None:
     assert settings.read_bytes() == before
 
 
+def test_the_name_of_a_client_in_place_of_its_file_is_answered_with_what_to_type(settings: Path) -> None:
+    done = run("vscode")
+    assert done.returncode == 2
+    assert "lg-gateway install vscode --move" in done.stderr
+    assert not settings.exists()
+
+
 def test_another_server_of_that_name_is_left_alone_until_it_is_to_be_replaced(file: Path, settings: Path) -> None:
     run(str(file))
     other = {"mcpServers": {"files": {"command": "another"}}}
