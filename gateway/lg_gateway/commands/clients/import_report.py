@@ -39,8 +39,9 @@ def report(plan: ImportPlan, *, sandbox_option: bool = False) -> None:
             say(f"      {one_line(note, WIDTH)}")
         if entry.settings.command is not None:
             _sandbox(entry.settings, option=sandbox_option)
-    for name in plan.edit.added.keys() - plan.entries.keys():
-        say(f"  + {name:<20} ours; it has to be named once the settings name a server")
+    for name in plan.edit.added:
+        if name not in plan.entries:
+            say(f"  + {name:<20} ours; settings that name a server have to name ours too")
     for written, error in plan.left_out.items():
         say(f"  - {word(written, 40):<20} left out: {one_line(reason(error), WIDTH)}")
     _rules(plan)

@@ -36,7 +36,7 @@ NO_CLIENT = """
   lg-gateway install CLIENT            make the file of this client
   lg-gateway install CLIENT --print    show what to paste into it yourself"""
 STEPS = """Next:
-  restart {clients}, and ask it to list the files of your project
+  restart {clients}; ask there for the files of your project
   lg-gateway approvals watch    in a terminal beside it: answer what it asks
   lg-gateway rules suggest      in a week: rules for what you always approved
   lg-gateway doctor             what runs, with which rights; what to do next
@@ -83,7 +83,8 @@ def run(args: argparse.Namespace) -> int:
         status = _install(installer, planned)
     status = _try(args) or status
     found = [client for client in found if any(client is other for other, _plan in planned)]
-    clients = " and ".join(client.row.title for client in found)
+    titles = [client.row.title for client in found]
+    clients = " and ".join(filter(None, (", ".join(titles[:-1]), titles[-1])))
     back = "; ".join(f"lg-gateway install {client.name} --remove" for client in found)
     say("\n" + STEPS.format(clients=clients, back=back))
     return status
@@ -128,7 +129,7 @@ def _show(client: FoundClient, plan: InstallPlan) -> None:
     for launch in client.launches:
         say(f"  + {launch.name:<20} {described(launch.plain())}")
     if plan.moved is not None and plan.moved.entries:
-        say("moved behind the gateway, into your settings; --remove puts them back:")
+        say("These move behind the gateway, into your settings; --remove puts them back:")
         report(plan.moved)
 
 

@@ -47,7 +47,8 @@ def run(args: argparse.Namespace) -> int:
     for plan in plans:
         if not _install(installer, plan, launches, args):
             return 1
-    say(row.then)
+    if not args.dry_run and any(plan.changes for plan in plans):
+        say(row.then)
     return 0
 
 
@@ -134,13 +135,13 @@ def snippet(row: InstallRow, launches: list[Launch]) -> str:
 def _install(installer: Installer, plan: InstallPlan, launches: list[Launch], args: argparse.Namespace) -> bool:
     """Show what changes, and do it. Returns false where a person said no."""
     say(f"{plan.target.row.title}: {word(plan.target.path)}")
-    for launch in launches:
+    for launch in launches if plan.changes else ():
         say(f"  + {launch.name:<20} {described(launch.plain())}")
     if plan.moved is not None:
-        say("moved behind the gateway, into your settings; --remove puts them back:")
+        say("These move behind the gateway, into your settings; --remove puts them back:")
         report(plan.moved)
     if not plan.changes:
-        say("nothing to change")
+        say("nothing to change: it has the gateway already")
         return True
     if args.dry_run:
         say("--dry-run: nothing was changed")

@@ -238,6 +238,20 @@ def test_a_file_that_cannot_be_changed_safely_is_left_alone_with_why(
     assert path.read_bytes() == data
 
 
+def test_a_second_install_says_that_nothing_changes_and_asks_for_no_restart(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    put("claude-desktop", home, BEFORE["strict"])
+    then = ROWS["claude-desktop"].then
+    assert main(["install", "claude-desktop"]) == 0
+    assert then in capsys.readouterr().out
+    assert main(["install", "claude-desktop"]) == 0
+    said = capsys.readouterr().out
+    assert "nothing to change" in said
+    assert then not in said
+    assert "+ lg" not in said
+
+
 def test_print_and_dry_run_change_nothing(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = put("cursor", home, BEFORE["strict"])
     assert main(["install", "cursor", "--print"]) == 0
