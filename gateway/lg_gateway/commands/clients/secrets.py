@@ -15,8 +15,11 @@ def run(args: argparse.Namespace) -> int:
     """`lg-gateway secrets ACTION`."""
     store = SecretStore()
     if args.action == "list":
-        for name in store.names(os.environ):
+        names = store.names(os.environ)
+        for name in names:
             say(word(name))
+        if not names:
+            complain("no secret is kept; `lg-gateway secrets set NAME` keeps one")
         return 0
     if not args.name:
         raise ConfigError(f"secrets {args.action} needs a name", hint="`lg-gateway secrets list` shows them")

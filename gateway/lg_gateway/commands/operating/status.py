@@ -32,7 +32,7 @@ def run(args: argparse.Namespace) -> int:
     for status in () if args.json else found:
         _show(status)
     if not found:
-        complain("no gateway runs here; a client starts one on stdio, or `lg-gateway serve --transport http`")
+        complain("no gateway runs here: a client starts one; `lg-gateway serve --transport http` starts one over HTTP")
         return 1
     return 0 if all(map(_is_well, found)) else 1
 
