@@ -148,7 +148,7 @@ def modules(survey: Survey, report: MarkdownReport) -> None:
 
 
 def _largest(survey: Survey, report: MarkdownReport) -> None:
-    if not survey.code_complete and survey.totals is not None:
+    if survey.code_total and not survey.code_complete and survey.totals is not None:
         many = number(survey.code_total, "source file")
         where = len(heavy_directories(survey.totals))
         report.lacks(f"all {many} one by one: the largest are those of the {where} directories with most code")
