@@ -74,6 +74,8 @@ def _other_format(lines: list[str], *, has_blocks: bool) -> list[str] | None:
     if not begins_unified(first) and not (has_blocks and any(map(begins_block, lines))):
         return None
     inner = inner_lines(lines)
+    if inner and not has_blocks:
+        inner = [line for line in inner if not line.startswith(FENCES)]
     return inner[next(n for n, line in enumerate(inner) if line.strip()) :] if inner else None
 
 

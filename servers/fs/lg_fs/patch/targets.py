@@ -74,7 +74,7 @@ class Targets:
         """
         shows_lines = any(hunk.old for hunk in change.hunks)
         texts = [change.path, *(change.headings if shows_lines else ())]
-        kinds = [[name for text in texts for name in readings(text)]]
+        kinds = [[name for text in texts for name in readings(text, shows_lines=shows_lines)]]
         if shows_lines:
             kinds.append([name for name in readings_with_prefix(change.path) if self._is_prefix(change.path)])
             kinds.append([name for text in texts for name in words_of(text)])

@@ -25,6 +25,7 @@ from lg_fs.patch.dialects.envelope_lines import (
     END,
     END_OF_FILE,
     FENCES,
+    MORE,
     MOVE_TO,
     UPDATE_FILE,
 )
@@ -35,8 +36,6 @@ CHECK_EVERY = 1_024
 """Lines of a patch between two checks that its caller still waits."""
 NO_NEWLINE = re.compile(r"\\? ?No newline at end of file\s*", re.IGNORECASE)
 """What diffs say about the line before. Models leave its backslash out."""
-_MORE = re.compile(r"\*\*\* ?\w|@@|\+|-\S|--- |diff |<{5}")
-"""How lines begin that belong to a patch."""
 _MOVES = re.compile(r"\*\*\*\s*(?:move|rename)", re.IGNORECASE)
 _NEW_FILE = re.compile(r"@@(?: -0,0 \+\d{1,9}(?:,\d{1,9})? @@.*)?")
 _LINE_NUMBERS = re.compile(r"@@ -(\d{1,9})(?:,\d{1,9})? \+\d{1,9}(?:,\d{1,9})? @@.*")
@@ -142,7 +141,7 @@ class _EnvelopeParser:
             self._at = first + 1
             return True
         for number in rest:
-            if _MORE.match(self._lines[number]):
+            if MORE.match(self._lines[number]):
                 raise bad_line(number, "there is text after '*** End Patch'", "put all files into one envelope")
         return False
 

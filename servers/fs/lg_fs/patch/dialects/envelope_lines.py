@@ -12,6 +12,8 @@ END = "*** End Patch"
 ADD_FILE, DELETE_FILE, UPDATE_FILE = "*** Add File: ", "*** Delete File: ", "*** Update File: "
 MOVE_TO, END_OF_FILE = "*** Move to: ", "*** End of File"
 FENCES = ("```", "~~~")
+MORE = re.compile(r"\*\*\* ?\w|@@|\+|-(?!-\s*$)\S|--- |diff |<{5}|>{5}")
+"""How lines begin that belong to a patch."""
 _VERB = "add|create|new|update|modify|edit|patch|change|delete|remove"
 _NEARLY = re.compile(
     rf"\*\*\*\s*(?:(?P<verb>{_VERB})(?:\s+file)?\s*:|(?P<loose>{_VERB})\s+file(?=\s)|(?P<file>file)\s*:|"
@@ -20,6 +22,7 @@ _NEARLY = re.compile(
     re.IGNORECASE,
 )
 _BEGIN = re.compile(r"(?P<before>[*\\#=<\[ -]{0,12})Begin Patch[*\\#=>\] -]{0,12}$", re.IGNORECASE)
+_NAMES_FILE = re.compile(r"\*\*\*\s*\w+\s+file\b", re.IGNORECASE)
 _AFTER_END = re.compile(r"[\"'`)\]}>;,.\s]{0,20}")
 _MAX_HEADER = 5_000
 _VERBS = {"add": ADD_FILE, "create": ADD_FILE, "new": ADD_FILE, "delete": DELETE_FILE, "remove": DELETE_FILE}
@@ -48,9 +51,12 @@ def envelope_lines(lines: list[str]) -> list[str]:
 
 
 def inner_lines(lines: list[str]) -> list[str] | None:
-    """Return what is between the first and the last line of an envelope; `None` if its last line is missing."""
+    """Return what is between the first and the last line of an envelope.
+
+    `None` if its last line is missing, or if more of a patch follows it.
+    """
     end = next((n for n in range(len(lines) - 1, 0, -1) if lines[n].rstrip() == END), 0)
-    return [line for line in lines[1:end] if not line.startswith(FENCES)] if end else None
+    return lines[1:end] if end and not any(map(MORE.match, lines[end + 1 :])) else None
 
 
 def unquoted(name: str) -> str:
@@ -60,11 +66,17 @@ def unquoted(name: str) -> str:
 
 
 def _with_stars(line: str, before: str) -> str:
-    """Return a line of the envelope with three stars in place of what else stands before it."""
-    if not line.startswith(before):
+    """Return a line of the envelope with three stars in place of what else stands before it.
+
+    Without stars, `delete: x` is a line of a file: only words such as `Delete File: x` or `Move to: x` are a header,
+    and only where a line of a hunk does not begin.
+    """
+    if not line.startswith(before) or len(line) > _MAX_HEADER or line[len(before) :][:1].isspace():
         return line
-    starred = f"*** {line[len(before) :].lstrip()}"
-    return starred if len(line) <= _MAX_HEADER and _NEARLY.match(starred) else line
+    starred = f"*** {line[len(before) :]}"
+    found = _NEARLY.match(starred)
+    is_header = found is not None and (not found["verb"] or _NAMES_FILE.match(starred) is not None)
+    return starred if is_header else line
 
 
 def _corrected(line: str) -> str:

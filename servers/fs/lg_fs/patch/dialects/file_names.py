@@ -55,12 +55,21 @@ def is_name(text: str) -> bool:
     return bool(text) and (" " not in text or _FILE.fullmatch(text.rsplit(maxsplit=1)[-1]) is not None)
 
 
-def readings(text: str) -> list[str]:
-    """Return what a name that is not there may mean: the text without its marks, and with the separators of POSIX."""
+def may_be_sentence(line: str, name: str) -> bool:
+    """Return whether a line from which a name was read as a whole may as well be a sentence that mentions a file."""
+    words = name.split()
+    return line.strip(" :") == name and (len(words) > MAX_WORDS or any(map(_WORDS.fullmatch, words[:-1])))
+
+
+def readings(text: str, *, shows_lines: bool = True) -> list[str]:
+    """Return what a name that is not there may mean: the text without its marks, and with the separators of POSIX.
+
+    A line number behind it is left out only where the change shows its lines: else it may mean a part of the file.
+    """
     if len(text) > _MAX_LENGTH:
         return []
     plain = heading_name(text)
-    found = [plain, _LINE_NUMBER.sub("", plain)]
+    found = [plain, *([_LINE_NUMBER.sub("", plain)] if shows_lines else [])]
     found += [other for name in found for other in (_SEPARATORS.sub("/", name), _from_octal(name), f"/{name}")]
     return [name for name in dict.fromkeys(found) if name and name != text]
 

@@ -20,7 +20,7 @@ from dataclasses import replace
 
 from lg_fs.patch.alignment import opcodes
 from lg_fs.patch.dialects.codex_format import bad_line
-from lg_fs.patch.dialects.file_names import heading_name, is_name
+from lg_fs.patch.dialects.file_names import heading_name, is_name, may_be_sentence
 from lg_fs.patch.dialects.patch_cleanup import fence_name
 from lg_fs.patch.model import ADD, DROP, KEEP, FileChange, Hunk, Line
 from lg_policy.errors import InvalidArguments
@@ -49,6 +49,11 @@ _CLOSING = re.compile(r"</?(?:file|edit|replace_in_file|diff)>\s*", re.IGNORECAS
 _FENCES = ("```", "~~~")
 _MAX_HEADING = 5_000
 _MAX_HEADINGS = 5
+_OTHER = re.compile(r"\*\*\* ?(?:delete|remove|move|rename)\b.{0,20}:|diff --git |@@ -\d", re.IGNORECASE)
+"""How a change begins that is no block."""
+_BEGINS_FILE = re.compile(r"\*\*\* ?(?:add|create|new|update|modify|edit|change)(?: file)?:|\+{3} \S", re.IGNORECASE)
+_ONE_FORMAT = "send one format only: all blocks in one patch, and what else changes in another"
+_NAMED = "write the path alone on its line, in backticks if it has blanks"
 _HINT = "write PATH, '<<<<<<< SEARCH', old lines, '=======', new lines, '>>>>>>> REPLACE'"
 
 
@@ -78,6 +83,7 @@ def parse_blocks(lines: list[str], check: Callable[[], None]) -> list[FileChange
         line = lines[at]
         begin = _SEARCH.match(line)
         if begin is None:
+            _refuse_other(lines, at)
             if not _is_around(line):
                 headings.append(line)
             elif not headings:
@@ -87,6 +93,7 @@ def parse_blocks(lines: list[str], check: Callable[[], None]) -> list[FileChange
         path = heading_name(begin["path"] or "") or _named_above(headings, path)
         if path is None:
             raise bad_line(at, "the block names no file", _HINT)
+        above = headings
         order.setdefault(
             path, tuple(line for line in headings[: -_MAX_HEADINGS - 1 : -1] if heading_name(line) != path)
         )
@@ -94,14 +101,39 @@ def parse_blocks(lines: list[str], check: Callable[[], None]) -> list[FileChange
         old, new, at = _block(lines, at)
         if old:
             hunks.setdefault(path, []).append(Hunk(lines=_compare(old, new, check)))
-        elif path in added or path in hunks:
-            raise bad_line(at - 1, f"a second block for {path!r} has an empty SEARCH", "give the lines to replace")
         else:
+            _refuse_new(path, at - 1, above, is_known=path in added or path in hunks)
             added[path] = "".join(f"{text}\n" for text in new)
-    for name in added:
-        if name in hunks:
-            raise bad_line(0, f"{name!r} is created and changed by the same patch", "create it with its final content")
+    _refuse_rest(headings, added.keys() & hunks.keys())
     return [replace(_change(name, added, hunks), headings=above) for name, above in order.items()]
+
+
+def _refuse_new(path: str, at: int, above: list[str], *, is_known: bool) -> None:
+    if is_known:
+        raise bad_line(at, f"a second block for {path!r} has an empty SEARCH", "give the lines to replace")
+    if any(may_be_sentence(line, path) for line in above):
+        raise bad_line(at, f"{path[:80]!r} may be a sentence rather than the name of a new file", _NAMED)
+
+
+def _refuse_rest(headings: list[str], both: set[str]) -> None:
+    """Raise `InvalidArguments` if a file begins below the last block, or a file is created and changed."""
+    begun = next(filter(_BEGINS_FILE.match, headings), None)
+    if begun is not None:
+        raise InvalidArguments(f"no block follows for {begun[:80]!r}", hint=_ONE_FORMAT)
+    for name in sorted(both):
+        raise bad_line(0, f"{name!r} is created and changed by the same patch", "create it with its final content")
+
+
+def _refuse_other(lines: list[str], at: int) -> None:
+    """Raise `InvalidArguments` if a line between the blocks is no remark, but part of a change that would be lost."""
+    again = at > 0 and lines[at].strip() == lines[at - 1].strip()  # the last line twice
+    if _OTHER.match(lines[at]) or (_ends_any(lines[at]) and not again):
+        raise bad_line(at, f"{lines[at].strip()[:60]!r} belongs to no block", _ONE_FORMAT)
+
+
+def _ends_any(line: str) -> bool:
+    found = _REPLACE.match(line)
+    return found is not None and len(found["mark"]) >= _SHORT
 
 
 def _is_around(line: str) -> bool:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 from lg_fs.patch.dialects.codex_format import CHECK_EVERY, NO_NEWLINE, bad_line, hunk_line, settled, without_newline
 from lg_fs.patch.dialects.diff_names import ends_mail, is_pipe, next_header, without_prefixes, without_stamp
+from lg_fs.patch.dialects.envelope_lines import MORE
 from lg_fs.patch.model import ADD, DROP, KEEP, FileChange, Hunk, Line
 from lg_policy.errors import InvalidArguments
 
@@ -168,7 +170,7 @@ class _UnifiedParser:
             line = self._lines[self._at]
             if line.startswith("\\") or NO_NEWLINE.fullmatch(line[:40]):
                 missing |= without_newline(lines)
-            elif _is_sentence(self._lines, self._at) and _is_whole(lines, match):
+            elif self._is_sentence() and _is_whole(lines, match):
                 self._at, last = len(self._lines), ""
                 break
             elif self._begins_bare_file() and _is_whole(lines, match):
@@ -191,6 +193,16 @@ class _UnifiedParser:
         after = self._lines[self._at + 1] if self._at + 1 < len(self._lines) else ""
         return self._lines[self._at].startswith(("--- ", "+++ ")) and after.startswith("@@")
 
+    def _is_sentence(self) -> bool:
+        """Whether a line begins sentences that follow a patch to its end."""
+        line = self._lines[self._at]
+        return bool(line) and line[0] not in (KEEP, DROP, ADD, "\\", "@") and self._at > self._last_of_patch
+
+    @cached_property
+    def _last_of_patch(self) -> int:
+        """The place of the last line that belongs to a patch, by how it begins."""
+        return next((n for n in range(len(self._lines) - 1, -1, -1) if MORE.match(self._lines[n])), -1)
+
     def _ends_hunk(self) -> bool:
         if self._at % CHECK_EVERY == 0:
             self._check()
@@ -203,11 +215,6 @@ class _UnifiedParser:
         after = self._lines[self._at + 1]
         following = self._lines[self._at + 2] if self._at + 2 < len(self._lines) else "@@"
         return after.startswith("+++ ") and following.startswith("@@")
-
-
-def _is_sentence(lines: list[str], at: int) -> bool:
-    """Whether a line begins sentences that follow a patch to its end."""
-    return bool(lines[at]) and lines[at][0] not in (KEEP, DROP, ADD, "\\", "@") and next_header(lines, at) == len(lines)
 
 
 def _is_whole(lines: list[Line], header: re.Match[str] | None) -> bool:
