@@ -14,6 +14,7 @@ import hashlib
 import json
 import os
 import secrets
+import stat
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -154,7 +155,7 @@ def refuse_around_settings(root: Path, environ: Mapping[str, str] = os.environ) 
 
 
 def make_private(path: Path) -> None:
-    """Create `path` with mode 0700. Raises `ConfigError` if that fails or another user owns it.
+    """Create `path` with mode 0700. Raises `ConfigError` if that fails, another user owns it, or all share it.
 
     Missing directories above it are created private too: others could rename names in a directory that they may write.
     """
@@ -167,6 +168,11 @@ def make_private(path: Path) -> None:
             if status.st_uid != os.geteuid():
                 raise ConfigError(
                     f"{path} belongs to user {status.st_uid}, not to you", hint="set LG_STATE_DIR or LG_KEY_DIR"
+                )
+            if status.st_mode & stat.S_ISVTX or path.resolve().parent == path.resolve():
+                raise ConfigError(
+                    f"{path} is shared by all users of this machine, and is not made private",
+                    hint="name a directory of your own, such as one below it",
                 )
             if status.st_mode & 0o077:
                 path.chmod(0o700)

@@ -113,3 +113,14 @@ def test_replacing_a_file_leaves_no_litter_when_it_fails(tmp_path: Path) -> None
     with pytest.raises(OSError, match="directory"):
         replace_file(target, b"x")
     assert [entry.name for entry in tmp_path.iterdir()] == ["f"]
+
+
+def test_a_directory_that_all_users_share_is_not_made_private(tmp_path: Path) -> None:
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    shared.chmod(0o1777)
+    (tmp_path / "root").mkdir()
+    with pytest.raises(ConfigError, match="shared by all users"):
+        open_state(root=tmp_path / "root", explicit=shared)
+    assert stat.S_IMODE(shared.stat().st_mode) == 0o1777
+    assert open_state(root=tmp_path / "root", explicit=shared / "mine").path == shared / "mine"

@@ -10,7 +10,9 @@ import base64
 import ipaddress
 import os
 import re
+import socket
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from urllib.parse import unquote, urlsplit
 
@@ -51,7 +53,7 @@ class Proxies:
 
     def proxy_for(self, scheme: str, host: str, port: int) -> Proxy | None:
         """Return the proxy for an address; `None` to connect directly. Raises `ProxyFailed` for one that is none."""
-        if is_loopback(host) or host.lower().endswith(".localhost"):
+        if _is_this_machine(host):
             return None
         variable, written = self._named(f"{scheme}_proxy")
         if not variable:
@@ -95,6 +97,19 @@ def read_proxy(written: str, variable: str) -> Proxy:
         tls=parts.scheme == "https",
         authorization=authorization,
     )
+
+
+def _is_this_machine(host: str) -> bool:
+    """Whether a connection to a host stays on this machine, in whatever form its name or address is written."""
+    name = host.lower().strip("[]").removesuffix(".")
+    if is_loopback(name) or name.endswith(".localhost"):
+        return True
+    with suppress(OSError, ValueError):
+        return ipaddress.IPv4Address(socket.inet_aton(name)).is_loopback  # such as 127.1, as `connect` reads it
+    with suppress(ValueError):
+        inner = ipaddress.IPv6Address(name).ipv4_mapped
+        return inner is not None and inner.is_loopback
+    return False
 
 
 def excepted(no_proxy: str, host: str, port: int) -> bool:
