@@ -241,6 +241,17 @@ def test_a_file_that_is_written_through_another_name_is_noticed(shared: tuple[Pa
     assert "twin.py:renamed" in defined(index)
 
 
+def test_an_ignore_file_that_is_written_through_another_name_is_noticed(shared: tuple[Path, Index]) -> None:
+    root, index = shared
+    (root / "pkg/.gitignore").write_text("b.py\n")
+    os.link(root / "pkg/.gitignore", root / "rules.txt")
+    index.refresh(job())
+    assert "pkg/b.py:two" not in defined(index)
+    (root / "rules.txt").write_text("c.py\n")
+    index.refresh(job())
+    assert {"pkg/b.py:two", "pkg/deep/c.py:three"} & defined(index) == {"pkg/b.py:two"}
+
+
 def test_more_changes_than_the_kernel_keeps_are_noticed(shared: tuple[Path, Index]) -> None:
     root, index = shared
     write_tree(root, {"flood/x.py": "def x(): pass\n", "flood/y.py": "def y(): pass\n"})

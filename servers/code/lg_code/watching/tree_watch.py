@@ -90,7 +90,7 @@ class TreeWatch:
             for watch, name in [key for key in self._open if key[0] in self._folders]:
                 taken.add(self._folders[watch], name)
             for folder, name in self._doubtful:
-                taken.add(folder, name)
+                _add(taken, folder, name)
             return taken
 
     def enter(self, place: int, descriptor: int, path: str) -> None:
@@ -222,10 +222,7 @@ class TreeWatch:
         else:
             self._note_open(watch, mask, cookie, name)
             if mask & _WRITTEN:
-                if name in TELLING_FILES:
-                    self._pending.add_folder(folder)
-                else:
-                    self._pending.add(folder, name)
+                _add(self._pending, folder, name)
 
     def _note_open(self, watch: int, mask: int, cookie: int, name: str) -> None:
         """Keep in mind which files are open. Equal events in a row are one, so the numbers are no exact ones."""
@@ -252,3 +249,11 @@ class TreeWatch:
             del self._open[key]
         if remove and self._queue is not None:
             self._queue.remove(watch)
+
+
+def _add(changes: Changes, folder: Folder, name: str) -> None:
+    """Note a file; one that decides what else is shown stands for its directory."""
+    if name in TELLING_FILES:
+        changes.add_folder(folder)
+    else:
+        changes.add(folder, name)
