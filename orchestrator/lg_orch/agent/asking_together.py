@@ -13,7 +13,7 @@ from lg_orch.agent.patch_preview import changed_blindly, look, wants_look
 from lg_orch.agent.patches import changes_files, touched_paths
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from lg_orch.agent.services import Services
     from lg_orch.contracts.state import QueuedCall, RunState
@@ -22,14 +22,19 @@ MAX_TOGETHER = 8
 """Calls of one question."""
 
 
-async def ask_together(state: RunState, services: Services, room: int) -> tuple[QueuedCall, ...] | None:
-    """Ask about the calls to come that need a human; returns the queue with these noted, `None` if none were asked."""
+async def ask_together(
+    state: RunState, services: Services, room: int, refused: Callable[[QueuedCall], bool]
+) -> tuple[QueuedCall, ...] | None:
+    """Ask about the calls to come that need a human; returns the queue with these noted, `None` if none were asked.
+
+    Nobody is asked about a call that is `refused` here whatever the answer.
+    """
     first = state.queue[0]
     if first.asked or services.answers_itself or not isinstance(services.backend, ActingBackend):
         return None
     if not services.tools.asks_ahead(first.call.tool):
         return None
-    together = await _together(state, services, room)
+    together = await _together(state, services, room, refused)
     if len(together) < 2:
         return None
     limit = services.budgets.call_timeout(services.wall_s())
@@ -46,19 +51,23 @@ async def drop_questions(services: Services, calls: Sequence[QueuedCall]) -> Non
         await services.tools.drop_questions(asked, step="executor", timeout_s=limit)
 
 
-async def _together(state: RunState, services: Services, room: int) -> list[QueuedCall]:
+async def _together(
+    state: RunState, services: Services, room: int, refused: Callable[[QueuedCall], bool]
+) -> list[QueuedCall]:
     found: list[QueuedCall] = []
     touched: set[str] = set()
     for queued in state.queue[: min(room, MAX_TOGETHER)]:
-        if not services.tools.asks_ahead(queued.call.tool):
+        if not services.tools.asks_ahead(queued.call.tool) or refused(queued):
             continue
+        asked = queued
         if changes_files(services, queued.call.tool):
             paths = await _touches(state, services, queued)
             if paths is None or touched & paths:
                 # What comes after it may depend on what it does.
                 break
             touched |= paths
-        found.append(queued)
+            asked = queued.model_copy(update={"touches": tuple(sorted(paths))})
+        found.append(asked)
     return found
 
 

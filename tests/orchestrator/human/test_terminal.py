@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from contextlib import contextmanager
@@ -155,3 +156,12 @@ def test_a_run_that_waits_with_the_calls_of_a_turn_is_answered_once_for_all(proj
         done = lg_orch("resume", "last", "--approve", **here)
     assert done.returncode == 4, done.stdout + done.stderr  # nothing there can check it
     assert [(project.root / f"{name}.txt").read_text() for name in "abc"] == ["one\n"] * 3
+
+
+def test_nobody_is_asked_about_a_change_that_a_question_excludes(project: Project) -> None:
+    command = ("exec__exec", {"cmd": "python", "args": ["-c", "print(1)"]})
+    with ScriptedModel([calls(command, created("a.txt"), created("b.txt")), text(ANSWER)]) as model:
+        project.configure(model, extra='[[gateway.rules]]\ntools = ["exec__exec"]\neffect = "approve"\n')
+        assert project.run(request="where is add defined?").returncode == 3
+        listed = gateway("approvals", "list", "--json", "--root", str(project.root)).stdout.splitlines()
+    assert [json.loads(line)["tool"] for line in listed] == ["exec__exec"]
