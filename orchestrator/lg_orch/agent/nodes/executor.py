@@ -109,9 +109,7 @@ async def _before_the_call(state: RunState, services: Services, room: int) -> Up
     """What must be done before the next call is made: a look at its files, and the questions about its turn."""
     if isinstance(services.backend, ActingBackend) and wants_look(services, state.queue[0]):
         return await _look_first(state, services)
-    asked = await ask_together(
-        state, services, room, lambda queued: _refused_here(state, services, queued) is not None
-    )
+    asked = await ask_together(state, services, room, lambda queued: _refused_here(state, services, queued) is not None)
     return {"queue": asked} if asked is not None else None
 
 

@@ -5,8 +5,10 @@ The kernel queues it before the call that made the change returns, and a questio
 
 What leaves no event is looked at each time: files with several names, which may be written through another one, and
 files that some program holds open, which it may write through a mapping. Beyond that the whole tree is looked at once
-in a while, as a mapping may be older than the watch. Where changes come from elsewhere (network and FUSE file systems,
-overlays), and where the system has no room for the watches, nothing is watched and each look is at the whole tree.
+in a while, as a mapping may be older than the watch, and as a file may get a further name outside of the watched
+directories after it was looked at, of which there is no event, and be written through that. Where changes come from
+elsewhere (network and FUSE file systems, overlays), and where the system has no room for the watches, nothing is
+watched and each look is at the whole tree.
 """
 
 from __future__ import annotations
