@@ -33,6 +33,7 @@ _NAMED = re.compile(
 _PATH = re.compile(
     rf"(?:^|[/\\])(?:(?:{'|'.join(_NAMES)})[. ]*(?:$|[/\\:])|{_DIRECTORIES}[. ]*(?:$|[/\\]))", re.IGNORECASE
 )
+_ESCAPE = re.compile(r"\\+(?:u00([2-7][0-9a-fA-F])|(0[4-7][0-7]|1[0-7]{2}))")
 _HEADER_WORDS = 8
 """Words of a line of a patch that names a file, at most."""
 _MARKS = re.compile(r"[\s`\"'*:#<>()\[\],={}]+")
@@ -44,8 +45,13 @@ def guides_in(paths: Iterable[str]) -> tuple[str, ...]:
 
 
 def guides_named(text: str) -> tuple[str, ...]:
-    """Return the guides that a text names somewhere, for a call whose changed files are not known."""
-    return tuple(dict.fromkeys(found[0] for found in _NAMED.finditer(text)))
+    """Return the guides that a text names somewhere, for a call whose changed files are not known.
+
+    A name counts also where its letters are written as git or JSON escapes them, which the file server reads.
+    """
+    plain = _ESCAPE.sub(lambda found: chr(int(found[1], 16) if found[1] else int(found[2], 8)), text)
+    texts = (text, plain) if plain != text else (text,)
+    return tuple(dict.fromkeys(found[0] for each in texts for found in _NAMED.finditer(each)))
 
 
 def guides_addressed(values: object) -> tuple[str, ...]:

@@ -76,6 +76,8 @@ ASKED = t.InputRequiredResult(
         ("fs__apply_patch", {"changes": [{"path": ".cursorrules", "content": "x"}]}, ("docs/ai.md",), False),
         ("fs__apply_patch", {"patch": "a.py\n<<<<<<< SEARCH\na\n=======\nb\n"}, ("a.py", "sub/AGENTS.md"), False),
         ("fs__apply_patch", {"patch": "a\n+This repository has its advice for agents in AGENTS.md\n"}, ("a",), True),
+        ("fs__apply_patch", {"patch": '--- "a/\\101GENTS.md"\n+++ "b/\\101GENTS.md"\n@@\n-a\n+b\n'}, None, False),
+        ("fs__apply_patch", {"patch": '"*** Update File: \\u0041GENTS.md\\n@@\\n-a\\n+b"'}, None, False),
         ("exec__exec", {"cmd": "mv", "args": ["notes.md", "sub/Agents.md"]}, None, False),
         ("exec__exec", {"cmd": "cp", "args": ["-r", "mine", ".claude"]}, None, False),
         ("exec__exec", {"cmd": "pytest", "args": ["tests/test_agents.py"]}, None, True),
