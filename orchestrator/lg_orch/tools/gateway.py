@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from lg_policy.config.settings import Settings
 
 CONNECT_TIMEOUT_S = 90.0
+REFUSAL_TIMEOUT_S = 10.0
+"""How long a gateway that took no connection may take to say whether it is because of the token."""
 LOG_TAIL_BYTES = 2_000
 _PASSED = ("LG_KEY_DIR", "LG_START", "LANG", "LC_ALL", "TMPDIR", "TZ")
 _ENVIRONMENTS = ("VIRTUAL_ENV", "CONDA_PREFIX", "UV_PROJECT_ENVIRONMENT")
@@ -159,8 +161,31 @@ async def connect(
         if connecting.deadline == float("inf"):
             raise
         what = str(error) or type(error).__name__
+        if url is not None:
+            await _refuse_token(url, token)
         # A gateway that was started elsewhere writes no log here.
         raise GatewayGone(f"no answer from the gateway: {what}", hint=_tail(None if url else log_path)) from error
+
+
+async def _refuse_token(url: str, token: str | None) -> None:
+    """Raise `ConfigError` if the gateway at `url` answers and refuses the token: its client says neither."""
+    from httpx2 import AsyncClient, HTTPError
+
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    try:
+        async with (
+            AsyncClient(timeout=REFUSAL_TIMEOUT_S) as client,
+            client.stream("GET", url, headers=headers) as answer,
+        ):
+            status = answer.status_code
+    except HTTPError:
+        return
+    if status in (401, 403):
+        what = (
+            "does not take the token in LG_GATEWAY_TOKEN" if token else "wants a token, and LG_GATEWAY_TOKEN is not set"
+        )
+        hint = "`lg-gateway tokens create NAME`, where the gateway runs, makes one; put it into LG_GATEWAY_TOKEN"
+        raise ConfigError(f"the gateway at {url} {what} (HTTP status {status})", hint=hint)
 
 
 def check_url(url: str, token: str | None) -> None:

@@ -16,6 +16,7 @@ import anyio
 import httpx2
 import pytest
 
+from lg_gateway.processes.child_process import BoundedLog
 from lg_gateway.upstreams.bounded_http import BoundedTransport
 from lg_gateway.upstreams.child_stdio import MESSAGE_BYTES
 from lg_gateway.upstreams.restart_policy import Backoff
@@ -148,8 +149,17 @@ async def test_a_noisy_server_fills_its_own_bounded_log_only(tmp_path: Path) -> 
         sizes = [path.stat().st_size for path in logs]
 
     assert result.content[0].text == "still here"
-    assert [path.name for path in logs] == ["a.log", "a.log.1"]
+    assert {path.name for path in logs} <= {"a.log", "a.log.1"}
     assert all(size <= 1_000_000 for size in sizes)
+
+
+def test_a_full_log_becomes_the_one_before(tmp_path: Path) -> None:
+    log = BoundedLog(tmp_path / "a.log", 1_000)
+    for letter in (b"a", b"b", b"c"):
+        log.write(letter * 899 + b"\n")
+    log.close()
+
+    assert {path.name: path.read_bytes()[:1] for path in tmp_path.iterdir()} == {"a.log": b"c", "a.log.1": b"b"}
 
 
 async def test_what_a_server_started_ends_with_it_even_when_it_ignores_the_end_of_its_input(tmp_path: Path) -> None:

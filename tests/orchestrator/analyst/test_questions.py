@@ -74,6 +74,16 @@ async def test_only_a_question_for_checks_plans_one(
         assert (await ask(root, request, tools=ALL_TOOLS)).plan.verification == ()
 
 
+async def test_tests_that_no_file_configures_are_run_as_their_names_say(tmp_path: Path) -> None:
+    (tmp_path / "tests").mkdir()
+    (tmp_path / "tests" / "test_depth.py").write_text("def test_depth():\n    assert True\n")
+    (tmp_path / "pyproject.toml").write_text('[project]\nname = "tidal"\nversion = "1"\n')
+    outcome = await ask(tmp_path, "how do I run the tests?", tools=ALL_TOOLS)
+    assert outcome.text.startswith("To run the tests, type `python -m pytest`.")
+    assert outcome.says("python -m pytest", "no file says how", at="tests/test_depth.py:1")
+    assert not outcome.answer.missing
+
+
 async def test_the_exit_code_is_the_answer(tmp_path: Path) -> None:
     root = unpack("python", tmp_path)
     report = VerifierReport(

@@ -13,6 +13,8 @@ from lg_orch.tools.gateway import GatewayLaunch, check_root, check_url, connect,
 from lg_orch.tools.tool_info import tool_info
 from lg_policy.config.settings import GatewaySettings, Settings, UpstreamSettings
 from lg_policy.errors import ConfigError
+from tests.gateway.commands.support_commands import run
+from tests.gateway.rig import http_gateway, server, write_config
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -89,4 +91,22 @@ async def test_a_gateway_that_cannot_be_started_is_reported(tmp_path: Path) -> N
     launch = GatewayLaunch(argv=(str(tmp_path / "missing"),), cwd=tmp_path, env={}, log_path=tmp_path / "log")
     with anyio.fail_after(60), pytest.raises(GatewayGone, match="could not be started"):
         async with start(launch):
+            pass
+
+
+@pytest.mark.parametrize(
+    ("token", "why"), [(None, "LG_GATEWAY_TOKEN is not set"), ("lgt_x_y", "does not take the token")]
+)
+async def test_a_gateway_that_refuses_the_token_is_no_gateway_that_is_away(
+    tmp_path: Path, token: str | None, why: str
+) -> None:
+    config = write_config(tmp_path, server("a"))
+    run("tokens", "create", "me", "--config", str(config))
+    with http_gateway("--config", str(config), login=True) as (url, _process), anyio.fail_after(60):
+        await refused(f"{url}/mcp", token, why)
+
+
+async def refused(url: str, token: str | None, why: str) -> None:
+    with pytest.raises(ConfigError, match=why):
+        async with connect(url=url, token=token):
             pass

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -9,15 +10,17 @@ from typing import TYPE_CHECKING
 from lg_orch.analyst.report.markdown import number
 from lg_orch.analyst.report.safe_text import code
 from lg_orch.analyst.sources import ci, imports
+from lg_orch.analyst.sources.facts import TestCommand
 from lg_orch.analyst.sources.languages import CODE, normal_extension
 from lg_orch.analyst.sources.roles import directory_role, is_test_file, role
 
 if TYPE_CHECKING:
     from lg_orch.analyst.report.markdown import MarkdownReport
-    from lg_orch.analyst.sources.facts import TestCommand
     from lg_orch.analyst.sources.survey import Survey
 
 _SHOWN = 15
+_PYTEST_FILE = re.compile(r"(?:^|/)(?:test_[^/]*|[^/]*_test)\.py$")
+"""pytest's own default of `python_files`."""
 
 
 def tests(survey: Survey, report: MarkdownReport) -> None:
@@ -92,7 +95,7 @@ def commands(survey: Survey, report: MarkdownReport) -> None:
 
 def typed_first(test: TestCommand) -> str:
     """Return what to type to run the tests, and where."""
-    folder = test.file.rpartition("/")[0]
+    folder = "" if _PYTEST_FILE.search(test.file) else test.file.rpartition("/")[0]
     # A workflow stands in a folder of its own, and its commands are typed at the root.
     where = f" in {code(folder + '/')}" if folder and not folder.startswith(".") else ""
     return f"To run the tests, type {code(test.command)}{where}."
@@ -130,7 +133,16 @@ def find_commands(survey: Survey) -> list[TestCommand]:
         flow = ci.read_workflow(survey.texts[path])
         for test in flow.tests if flow is not None else ():
             in_ci.setdefault(test.command, test)
-    return [*result, *in_ci.values()]
+    return [*result, *in_ci.values()] or _by_names(survey)
+
+
+def _by_names(survey: Survey) -> list[TestCommand]:
+    """Return what runs test files that no file configures: pytest finds those of Python by their names."""
+    first = min((path for path, _ in survey.code if _PYTEST_FILE.search(path)), default=None)
+    if first is None:
+        return []
+    why = "no file says how; pytest finds tests by names such as this one"
+    return [TestCommand(command="python -m pytest", why=why, file=first, line=1)]
 
 
 def _depth(test: TestCommand) -> int:
