@@ -14,6 +14,8 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from pydantic import ValidationError
+
 from lg_orch.llm.providers import PROVIDERS
 
 if TYPE_CHECKING:
@@ -32,6 +34,8 @@ _UNREADABLE = {
     "TooManyRedirects": "the address of the provider redirects in a circle",
 }
 """In the names of errors about an answer that came, which OpenAI's package calls a connection error."""
+_CANNOT_READ = "the answer cannot be read"
+_STUMBLES = (TypeError, AttributeError, LookupError, ValidationError)
 _GATEWAY_TIMEOUTS = (408, 504, 524)
 """A proxy did not wait for the model, which may have done its work."""
 _TRANSIENT_NAMES = (
@@ -77,7 +81,7 @@ _NUMBERS = (
         ),
         re.compile(r"(?:max size:|only supports up to|supports at most) (\d[\d,]{0,11})", re.IGNORECASE),
         re.compile(r"range of input length should be \[\d+, ?(\d[\d,]{0,11})", re.IGNORECASE),
-        re.compile(r"(?:context (?:size|window|length)|n_ctx)\D{0,30}(\d[\d,]{0,11})", re.IGNORECASE),
+        re.compile(r"(?:context (?:size|window|length)|n_ctx)(?! by )\D{0,30}(\d[\d,]{0,11})", re.IGNORECASE),
         re.compile(r"(?:model length|limit)\W{0,3}(?:is|of|:)? ?(\d[\d,]{0,11}) ?tokens", re.IGNORECASE),
     ),
     (
@@ -99,9 +103,10 @@ _NUMBERS = (
     ),
 )
 """What a model takes, and what a request had, in the words of the usual servers."""
-_CODE = re.compile(r" ?\(20\d\d\)\s*$")
-"""A provider's own error code at the end, which is no number of tokens."""
-_SECONDS = re.compile(r"(\d+(?:\.\d+)?)s")
+_CODE = re.compile(r" ?\((?:20\d\d|status code: -?\d+)\)\s*$")
+"""An error code or HTTP status at the end, which is no number of tokens."""
+_SECONDS = re.compile(r"(\d{1,12}(?:\.\d{1,12})?)s", re.ASCII)
+_PAUSE = re.compile(r"\d{1,12}(?:\.\d{0,12})?", re.ASCII)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,8 +134,12 @@ class Failure:
     """The request has more tokens than the model takes."""
 
 
-def failure_of(error: Exception, candidate: Candidate) -> Failure:
-    """Return what a provider's client raised. Being too busy, gone or broken is transient; being wrong is not."""
+def failure_of(error: Exception, candidate: Candidate, *, asked: bool = False) -> Failure:
+    """Return what a provider's client raised. Being too busy, gone or broken is transient; being wrong is not.
+
+    `asked`: it was raised by a request, not while the client was made. A client that then stumbles over its own
+    assumptions was given an answer that is not as its provider says.
+    """
     if isinstance(error, ImportError):
         return Failure(text=f"its package is not installed: {error}"[:MAX_ERROR_CHARS], transient=False)
     chain = list(_causes(error))
@@ -138,7 +147,9 @@ def failure_of(error: Exception, candidate: Candidate) -> Failure:
     retry_after = next((found for cause in chain if (found := _retry_after(cause)) is not None), None)
     status = next((found for cause in chain if (found := _status(cause)) is not None), None)
     if status is None or status == 200:
-        return _without_status(chain, text, retry_after, candidate, begun=status == 200)
+        failure = _without_status(chain, text, retry_after, candidate, begun=status == 200)
+        stumbled = asked and isinstance(error, _STUMBLES) and not failure.transient and failure.too_long is None
+        return Failure(text=f"{_CANNOT_READ}: {text}", transient=True, taken=True) if stumbled else failure
     known = PROVIDERS.get(candidate.provider)
     if status in (401, 403) and known is not None and known.key_names:
         text = f"{text} (is {known.key_names[0]} right?)"
@@ -165,16 +176,17 @@ def _without_status(
 ) -> Failure:
     """A failure on the way, or one that a stream told which had begun well."""
     names = [type(cause).__name__ for cause in chain]
+    too_long = too_long_of(text)
+    if too_long is not None:
+        return Failure(text=text, transient=False, taken=True, too_long=too_long)
     if any(part in name for name in names for part in _ON_THE_WAY):
         return Failure(text=text, transient=True, retry_after_s=retry_after, taken=True)
     if any(
         isinstance(cause, json.JSONDecodeError | UnicodeDecodeError) or "UnknownApiResponse" in type(cause).__name__
         for cause in chain
     ):
-        shown = _begins(chain)
-        return Failure(
-            text=f"the answer cannot be read, it may have broken off: {text}{shown}", transient=True, taken=True
-        )
+        told = f"{_CANNOT_READ}, it may have broken off: {text}{_begins(chain)}"
+        return Failure(text=told, transient=True, taken=True)
     if isinstance(chain[0], ValueError) and "No generation chunks" in text:
         return Failure(text="the server's answer was empty", transient=True, taken=True)
     for part, told in _UNREADABLE.items():
@@ -184,9 +196,6 @@ def _without_status(
     if isinstance(chain[0], ValueError) and any(word in text for word in _TOLD):
         return Failure(text=text, transient=True, taken=True)
     if begun or names[0] in ("APIError", "ResponseError", "AnswerError"):
-        too_long = too_long_of(text)
-        if too_long is not None:
-            return Failure(text=text, transient=False, taken=True, too_long=too_long)
         final = any(kind in _kind(chain[0]) for kind in _FINAL_KINDS)
         return Failure(text=text, transient=not final, retry_after_s=retry_after, taken=True)
     gone = any(part in name for name in names for part in _TRANSIENT_NAMES) or isinstance(chain[0], OSError)
@@ -233,11 +242,11 @@ def _retry_after(error: BaseException) -> float | None:
     """Seconds that the provider asks to wait: in a header, as seconds or date, or as Google's `RetryInfo`."""
     headers: Any = getattr(getattr(error, "response", None), "headers", None) or {}
     told = str(headers.get("retry-after") or "")
-    if told.replace(".", "", 1).isdigit():
+    if _PAUSE.fullmatch(told):
         return float(told)
     try:
         return max(0.0, (parsedate_to_datetime(told) - datetime.now(UTC)).total_seconds())
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):  # years and zones of any number of digits
         return _retry_info(getattr(error, "details", None))
 
 

@@ -30,11 +30,12 @@ _CALL_MARK = "tool_call"
 """A call within a thought is not lost: it is told to the model that it cannot be read there."""
 # In the words of OpenAI, Anthropic and Google; Ollama speaks as OpenAI does.
 _CUT = ("length", "max_output_tokens", "max_tokens", "model_context_window_exceeded", "MAX_TOKENS")
-_MALFORMED = ("MALFORMED_FUNCTION_CALL", "UNEXPECTED_TOOL_CALL", "TOO_MANY_TOOL_CALLS")
+_MALFORMED = ("MALFORMED_FUNCTION_CALL", "UNEXPECTED_TOOL_CALL", "TOO_MANY_TOOL_CALLS", "MALFORMED_RESPONSE")
 _REFUSED = (
     "content_filter", "refusal", "SAFETY", "RECITATION", "LANGUAGE", "BLOCKLIST", "PROHIBITED_CONTENT", "SPII",
-    "IMAGE_SAFETY",
+    "IMAGE_SAFETY", "MODEL_ARMOR",
 )  # fmt: skip
+_ENDS = ("finish_reason", "stop_reason", "done_reason")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,15 +118,29 @@ class Stream:
         # Added up at once: one by one each sum would read the arguments of all tool calls again.
         whole = first + rest if rest else first
         calls, broken = _strict(whole)
+        facts = {**whole.response_metadata, **_ends(self._chunks)}
         return AIMessage(
             content=whole.content,
             tool_calls=calls,
             invalid_tool_calls=broken,
             additional_kwargs=whole.additional_kwargs,
             usage_metadata=whole.usage_metadata,
-            response_metadata={**whole.response_metadata, "finish_reason": _CUT[0]} if self.too_long
-            else whole.response_metadata,
-        )  # fmt: skip
+            response_metadata={**facts, "finish_reason": _CUT[0]} if self.too_long else facts,
+        )
+
+
+def _ends(chunks: list[AIMessageChunk]) -> dict[str, str]:
+    """Why a reply ended whose chunks say so more than once: LangChain joins what they say to one word.
+
+    A refusal counts most, then a cut; else the last word.
+    """
+    ends: dict[str, str] = {}
+    for name in _ENDS:
+        told = [str(chunk.response_metadata[name]) for chunk in chunks if chunk.response_metadata.get(name)]
+        if len(told) > 1:
+            grave = (reason for known in (_REFUSED, _CUT, _MALFORMED) for reason in told if reason in known)
+            ends[name] = next(grave, told[-1])
+    return ends
 
 
 def _strict(whole: AIMessageChunk) -> tuple[list[ToolCall], list[InvalidToolCall]]:
@@ -199,14 +214,18 @@ def finish_reason(message: AIMessage) -> str:
     reason = facts.get("finish_reason") or facts.get("stop_reason") or facts.get("done_reason")
     if not reason and facts.get("incomplete_details"):  # OpenAI's Responses API
         reason = facts["incomplete_details"].get("reason")
-    return str(reason or facts.get("status") or _blocked(facts))
+    # Ollama's older servers say that they are done, and not why.
+    done = "stop" if facts.get("done") is True else ""
+    return str(reason or facts.get("status") or _blocked(facts) or done)
 
 
 def _refusal(message: AIMessage) -> str:
     """Why there is no answer, in the provider's words."""
     facts, reason = message.response_metadata or {}, finish_reason(message)
     if reason not in _REFUSED and not _blocked(facts):
-        return str(message.additional_kwargs.get("refusal") or "")
+        parts = message.content if isinstance(message.content, list) else []
+        told = "".join(str(part.get("refusal") or "") for part in parts if isinstance(part, dict))
+        return str(message.additional_kwargs.get("refusal") or told)
     details = facts.get("stop_details")
     why = details.get("explanation") if isinstance(details, dict) else None
     return f"{reason}: {why}" if why else reason

@@ -314,7 +314,7 @@ async def _request(
                     break
         message = stream.message()
     except Exception as error:  # noqa: BLE001  # providers share no base class; not logged, a key may be in its text
-        failure = failure_of(error, candidate)
+        failure = failure_of(error, candidate, asked=True)
         return dataclasses.replace(failure, taken=failure.taken or stream.begun)
     if known is not None and not finish_reason(message) and not _is_whole_json(ask, message):
         return Failure(text="the stream broke off before the end of the reply", transient=True, taken=True)

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from lg_orch.llm.replies import Reply
 
 MAX_TEXT = 4_000
+MAX_COUNT = 1_000_000_000
+"""Tokens that one request is believed to have used."""
 # LangChain gives either the sum or its parts by how long they are kept.
 _WRITTEN = ("cache_creation", "ephemeral_5m_input_tokens", "ephemeral_1h_input_tokens")
 
@@ -117,7 +119,7 @@ def _lost(asked: RequestAttempt, failure: Failure) -> Used:
 
 def _used(asked: RequestAttempt, message: AIMessage, reply: Reply, counter: Calibrated) -> Used:
     reported: Any = message.usage_metadata or {}
-    prompt, completion = int(reported.get("input_tokens") or 0), int(reported.get("output_tokens") or 0)
+    prompt, completion = _count(reported.get("input_tokens")), _count(reported.get("output_tokens"))
     estimated = prompt == 0 or (completion == 0 and bool(reply.text or reply.calls))
     if estimated:
         # Some servers report one half only. Nobody will ever tell of the other: rather too many than too few, and no
@@ -126,11 +128,16 @@ def _used(asked: RequestAttempt, message: AIMessage, reply: Reply, counter: Cali
         prompt = prompt or min(asked.most, max(asked.prompt_tokens, asked.most // 2))
         completion = completion or max(counter.count_once(said), min(asked.room, most_tokens(said) // 2))
     details = reported.get("input_token_details") or {}
-    cached = min(int(details.get("cache_read") or 0), prompt)
-    written = sum(int(details.get(name) or 0) for name in _WRITTEN)
+    cached = min(_count(details.get("cache_read")), prompt)
+    written = sum(_count(details.get(name)) for name in _WRITTEN)
     return Used(
         prompt=prompt, completion=completion, cached=cached, written=min(written, prompt - cached), estimated=estimated
     )
+
+
+def _count(told: Any) -> int:
+    """Tokens as a server reports them; fewer than none, which would give budget back, are none."""
+    return min(max(0, int(told or 0)), MAX_COUNT)
 
 
 def _digest(text: str) -> str:
