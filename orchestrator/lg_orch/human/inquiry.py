@@ -116,8 +116,17 @@ class Inquiry:
         return True
 
     async def settle_together(self, questions: Sequence[Question]) -> bool:
-        """Tell whether all of several interrupted questions have an answer now; a person is asked once for all."""
+        """Tell whether all of several interrupted questions have an answer now.
+
+        A person is asked once for all that the flags of this process leave open.
+        """
         waiting = [question for question in questions if question.key not in self._given]
+        if len(waiting) > 1 and isinstance(self._person, AnswersTogether):
+            for question in waiting:
+                by_flag = await self._flags.ask(question)
+                if by_flag is not None:
+                    self._keep(question, by_flag)
+            waiting = [question for question in waiting if question.key not in self._given]
         if len(waiting) > 1 and isinstance(self._person, AnswersTogether):
             verdicts = await self._person.answer_together(waiting)
             for question, verdict in zip(waiting, verdicts or (), strict=False):

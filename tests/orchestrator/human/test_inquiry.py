@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +43,34 @@ async def test_a_flag_answers_at_once_and_the_answer_is_kept_for_every_later_pro
     again = await Inquiry(bus, given=answers_of(events(tmp_path))).ask(ASKED)
     assert first == again == HumanAnswer(decision="once", by="--yes")
     assert [(one.kind, one.phase) for one in events(tmp_path)] == [("approval", "begin"), ("approval", "end")]
+
+
+class Together:
+    """A person who is shown several questions at once, and says yes for the run to all of them."""
+
+    def __init__(self) -> None:
+        self.shown: list[str] = []
+
+    async def ask(self, question: Question) -> HumanAnswer:
+        self.shown.append(question.key)
+        return HumanAnswer(decision="run", by="terminal")
+
+    async def answer_together(self, questions: Sequence[Question]) -> list[HumanAnswer]:
+        return [await self.ask(question) for question in questions]
+
+
+@pytest.mark.parametrize(("yes", "deny", "shown"), [(True, False, ["k3", "k4"]), (False, True, []), (True, False, [])])
+async def test_flags_given_to_resume_answer_the_questions_of_one_turn_before_a_person_is_asked(
+    tmp_path: Path, bus: EventBus, yes: bool, deny: bool, shown: list[str]
+) -> None:
+    own = [replace(ASKED, key=key, call_id=key, turn="t1") for key in ("k1", "k2")]
+    foreign = [replace(ASKED, key=key, call_id=key, turn="t1", builtin=False) for key in ("k3", "k4")]
+    person = Together()
+    inquiry = Inquiry(bus, flags=by_flags(yes=yes, deny_all=deny), person=person, resumed=True)
+    assert await inquiry.settle_together([*own, *(foreign if shown or deny else [])])
+    assert person.shown == shown
+    by = {key: verdict.by for key, verdict in answers_of(events(tmp_path)).items()}
+    assert by["k1"] == by["k2"] == ("--yes" if yes else "--deny-all")
 
 
 async def test_an_answer_to_another_question_is_none_to_this(tmp_path: Path, bus: EventBus) -> None:
