@@ -86,6 +86,8 @@ def test_a_program_that_reports_no_tests_has_no_counts() -> None:
         (".F                       [100%]", 0, PYTEST, "failed", ""),
         ("", 0, PYTEST, "could_not_run", "no_tests"),
         ("4 tests collected in 0.02s", 0, PYTEST, "could_not_run", "no_tests"),
+        ("1 passed in 0.1s\n!!!!!!! _pytest.outcomes.Exit: enough !!!!!!!", 0, PYTEST, "could_not_run", "no_tests"),
+        ("!!!!!!! Interrupted: enough !!!!!!!\n1 passed in 0.1s", 0, PYTEST, "could_not_run", "no_tests"),
         ("2 xfailed in 0.02s", 0, PYTEST, "could_not_run", "no_tests"),
         ("no tests ran in 0.02s", 5, PYTEST, "could_not_run", "no_tests"),
         ("!!! Interrupted: 1 error during collection !!!\n1 error in 0.1s", 2, PYTEST, "could_not_run", "broken"),
@@ -141,12 +143,14 @@ def test_changed_files_that_check_are_told_from_others_by_what_is_left_of_the_ch
     diff = "--- a/{0}\n+++ b/{0}\n@@ -1 +1 @@\n-{1}\n"
     found = changed_files([
         change("calc.py", "a", "b"), change("tests/test_calc.py", "a", "b"), change("tests/test_new.py", None, "b"),
+        change("tests/calc.py", None, "b"), change("tests/__init__.py", None, "b"), change("tests/x.json", None, "b"),
         change("conftest.py", None, "b"), change("Makefile", "a", "b"), change("Makefile", "b", "a"),
         change("pyproject.toml", "a", "b", diff.format("pyproject.toml", 'addopts = "-q"')),
         change("package.json", "a", "b", diff.format("package.json", '"version": "1"')), change("check.py", "a", "b"),
         change("a.test.ts", "a", "b"), change("x_test.go", "a", "b"), {"changed_paths": [".github/workflows/ci.yml"]},
     ], ["python", "check.py"])  # fmt: skip
     assert {file.path: (file.kind, file.weakens) for file in found.checking} == {
+        "tests/calc.py": ("tests", True), "tests/__init__.py": ("tests", False), "tests/x.json": ("tests", False),
         "tests/test_calc.py": ("tests", True), "tests/test_new.py": ("tests", False), "a.test.ts": ("tests", True),
         "x_test.go": ("tests", True), "conftest.py": ("test settings", True), "check.py": ("task runner", True),
         "pyproject.toml": ("test settings", True), ".github/workflows/ci.yml": ("CI", True),
@@ -213,7 +217,7 @@ def test_a_check_that_reported_tests_before_and_reports_none_now_proves_nothing(
 
 @pytest.mark.parametrize(
     "path",
-    ["testdata/out.txt", "a/golden/x.json", "src/x.snap", ".npmrc", "tests/a.py", "conftest.py"],
+    ["testdata/out.txt", "a/golden/x.json", "expected/x", "src/x.snap", ".npmrc", "tests/a.py", "conftest.py"],
 )
 def test_files_that_check_without_being_tests_are_known(path: str) -> None:
     assert kind_of(path) is not None
@@ -230,6 +234,13 @@ async def test_a_change_that_also_makes_its_test_easier_is_done_and_unchecked(tm
     ran = await ended(tmp_path, *HARMLESS, *EASIER)
     assert (ran.final.status, ran.final.exit_status) == ("unchecked", 4), ran.final.text
     assert "also edits files that check it" in ran.final.text.splitlines()[0]
+
+
+async def test_a_new_module_beside_the_tests_that_they_may_get_instead_proves_nothing(tmp_path: Path) -> None:
+    shadow = {"changes": [{"path": "tests/calc.py", "op": "add", "content": "def add(a, b):\n    return 3\n"}]}
+    ran = await ended(tmp_path, *edit("calc.py", WRONG, RIGHT), calls(("fs__apply_patch", shadow)))
+    assert (ran.final.status, ran.final.exit_status) == ("unchecked", 4), ran.final.text
+    assert "`tests/calc.py` (new tests)" in ran.final.text.splitlines()[0]
 
 
 async def test_tests_that_the_request_asks_for_may_change_and_are_named(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 A check proves little about a change that edits the check itself: an assertion replaced by `assert True`, a test marked
 `xfail`, an `addopts` line, a Makefile target. A new file of tests takes nothing away, so it is named and does no harm.
+A new module beside them can: tests that import `calc` may get `tests/calc.py`.
 
 Not covered: tests inside of a source file, as Rust has them, and code that notices that it is being tested.
 """
@@ -18,11 +19,28 @@ if TYPE_CHECKING:
 CheckingKind = Literal["tests", "test settings", "CI", "task runner"]
 
 _TEST_DIRECTORIES = frozenset(
-    ("test", "tests", "__tests__", "spec", "specs", "e2e", "__snapshots__", "testdata", "test_data", "golden")
+    (
+        "test",
+        "tests",
+        "__tests__",
+        "spec",
+        "specs",
+        "e2e",
+        "__snapshots__",
+        "snapshots",
+        "testdata",
+        "test_data",
+        "golden",
+        "goldens",
+        "expected",
+        "__fixtures__",
+    )
 )
 _TEST_NAME = re.compile(
     r"^tests?\.\w+$|^test_.*\.py$|_tests?\.\w+$|[._-](?:test|spec)\.\w+$|\.snap$|_spec\.rb$|^.+Tests?\.\w+$"
 )
+_MODULE = re.compile(r"\.(?:py|pyi?d|so|[cm]?[jt]sx?)$", re.IGNORECASE)
+"""What another file can import by a name that is also a product's."""
 _NAMED: Mapping[CheckingKind, re.Pattern[str]] = {
     "CI": re.compile(
         r"(?:^|/)(?:\.github|\.circleci|\.gitlab|\.buildkite)/|(?:^|/)(?:\.gitlab-ci|\.travis|azure-pipelines"
@@ -93,7 +111,14 @@ class CheckingFile:
     @property
     def weakens(self) -> bool:
         """Whether checks may prove less with it than before; a new `conftest.py` can, a new file of tests cannot."""
-        return not (self.added and self.kind == "tests")
+        return not (self.added and self.kind == "tests") or self.helps
+
+    @property
+    def helps(self) -> bool:
+        """Whether it is a new module that tests may import, and may get in place of the product's."""
+        name = self.path.rpartition("/")[2]
+        module = _MODULE.search(name) is not None and name != "__init__.py"
+        return self.added and self.kind == "tests" and module and _TEST_NAME.search(name) is None
 
 
 @dataclass(frozen=True, kw_only=True)

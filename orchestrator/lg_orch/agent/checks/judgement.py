@@ -40,6 +40,10 @@ _BROKEN = re.compile(
     r"Cannot find (?:module|package) "
 )
 """What runners print when the tests could not even be loaded."""
+_ENDED_EARLY = re.compile(
+    r"^!{3,} (?:_pytest\.outcomes\.Exit|Interrupted|KeyboardInterrupt|stopping after)\b", re.MULTILINE
+)
+"""What pytest prints when it did not run all tests that it had collected; `pytest.exit` may choose the status 0."""
 _NEXT_STEPS: Sequence[tuple[re.Pattern[str], str]] = (
     (re.compile(r"(?:sh|bash): (?:line )?\d*:? ?[\w@./-]+: (?:command )?not found|ERR_MODULE_NOT_FOUND"
                 r"|Cannot find (?:module|package) '[^./]"),
@@ -129,6 +133,8 @@ def _proves_nothing(
     runner = runner_of(arguments)
     if counts is None and runner and result.exit_code == 0:
         return f"{runner} printed no summary"
+    if runner == "pytest" and result.exit_code == 0 and _ENDED_EARLY.search(report_text(result)) is not None:
+        return "pytest was ended before all tests had run"
     if (counts is not None and not counts.passed and not counts.failed) or (
         runner == "pytest" and result.exit_code == 5
     ):

@@ -99,7 +99,7 @@ def _by_checking_files(state: RunState, services: Services) -> Verdict | None:
     """What the change proves: nothing if only checks were changed, little if some were, or if no check ran."""
     files = left_changed(state, services)
     weak = weakening(state, services, files)
-    if weak and not files.others:
+    if weak and not files.others and not all(file.helps for file in weak):
         what = "only files that check the code were changed, and the request does not ask for that"
         return Verdict(status="failed", reason=f"{what}: {named(weak)}")
     unproved = _not_proved_by_earlier_files(state, services, weak) if weak else _fewer_tests(state, services)
