@@ -44,13 +44,17 @@ class SandboxProposal:
     """What a person has to add, in words."""
 
     def text(self) -> str:
-        """Return the setting to write and what to add to it, or why there is none."""
-        return self.why_not or f"sandbox = {self.table()}" + (f" ({self.add})" if self.add else "")
+        """Return the setting to write, with what to add to it as a comment, or why there is none."""
+        return self.why_not or f"sandbox = {self.table()}" + (f"  # {self.add}" if self.add else "")
 
     def table(self) -> str:
         """Return the table as TOML, on one line."""
         parts = {"network": self.network, "read": self.read, "write": self.write}
-        shown = ", ".join(f"{key} = {json.dumps(list(value))}" for key, value in parts.items() if value)
+        shown = ", ".join(
+            f"{key} = {json.dumps(list(value))}"
+            for key, value in parts.items()
+            if value or (key == "network" and self.add)
+        )
         return f"{{ {shown} }}" if shown else "{}"
 
 
@@ -66,7 +70,7 @@ def propose_sandbox(command: str, args: Sequence[str], environ: Mapping[str, str
     hosts = [*indexes, *(host for name in names for host in _KNOWN_HOSTS.get(name, ()))]
     paths = tuple(dict.fromkeys(_paths(args)))
     writes = any(name in _WRITERS for name in names)
-    add = "" if "*" in hosts or indexes or not downloads(words[0]) else "add the host of your package index"
+    add = "" if "*" in hosts or indexes or not downloads(words[0]) else "add the host of your package index to network"
     return SandboxProposal(
         add=add,
         network=("*",) if "*" in hosts else tuple(dict.fromkeys(hosts)),

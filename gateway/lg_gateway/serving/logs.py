@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 FULL, BRIEF = "%(asctime)s %(levelname)s %(name)s: %(message)s", "%(levelname)s: %(message)s"
 """A line of a server's log, and of a command that a person typed."""
 TALKATIVE = ("mcp", "httpx2", "httpcore2")
+SERVERS = "lg_gateway.upstreams."
+"""Whose warnings say how servers are."""
 
 
 class MaskingFormatter(logging.Formatter):
@@ -35,13 +37,16 @@ class MaskingFormatter(logging.Formatter):
         return visible(super().formatMessage(record))
 
 
-def start_logging(level: str, *, typed: bool = False) -> None:
+def start_logging(level: str, *, typed: bool = False, tells_servers: bool = False) -> None:
     """Send log records of `level` and above to stderr; for a command that a person typed without time and module.
 
+    A command that `tells_servers` says itself how each server is, so that warnings about them are left out.
     The MCP libraries log whole messages, with unmasked arguments, at `debug`. Those records are left out.
     """
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(MaskingFormatter(BRIEF if typed and level in ("warning", "error") else FULL))
+    if tells_servers and level == "warning":
+        handler.addFilter(lambda record: record.levelno > logging.WARNING or not record.name.startswith(SERVERS))
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     for name in TALKATIVE:
         logging.getLogger(name).setLevel(max(logging.INFO, logging.getLogger().level))

@@ -50,5 +50,5 @@ def test_the_package_index_is_the_one_that_its_user_has_configured(tmp_path: Pat
     (tmp_path / ".npmrc").unlink()
     (tmp_path / ".npmrc").symlink_to("pipe")
     unknown = propose_sandbox("npx", ["a"], home)
-    assert (unknown.network, unknown.add) == ((), "add the host of your package index")
-    assert unknown.text() == "sandbox = {} (add the host of your package index)"
+    assert (unknown.network, unknown.add) == ((), "add the host of your package index to network")
+    assert unknown.text() == "sandbox = { network = [] }  # add the host of your package index to network"

@@ -171,7 +171,7 @@ def _try(args: argparse.Namespace) -> int:
     from lg_gateway.serving.running import running_gateway
     from lg_gateway.serving.setup import prepare
 
-    start_logging(args.log_level, typed=True)
+    start_logging(args.log_level, typed=True, tells_servers=True)
     flags = common_flags(args)
     setup = prepare(replace(flags, root=flags.root or Path.cwd()), mcp_json=None)
 
@@ -182,10 +182,11 @@ def _try(args: argparse.Namespace) -> int:
 
             await gateway.settled()
             tools = gateway.pipeline.decisions.tools(setup.identity)
-            say(f"\nTried: the gateway starts {len(gateway.upstreams)} servers and offers {len(tools)} tools.")
             down = [up for up in gateway.upstreams.values() if up.state is not UpstreamState.UP]
+            answered = f"{len(gateway.upstreams) - len(down)} of {len(gateway.upstreams)} servers answer"
+            say(f"\nTried: {answered}, and the gateway offers {len(tools)} tools.")
             for upstream in down:
-                fail(f"{word(upstream.name)} is {upstream.state}: {upstream.error}")
+                fail(f"{word(upstream.name)} does not answer: {upstream.error or upstream.state}")
             if gateway.catalog.find(TRIED) is None:
                 return 1 if down else 0
             answer = await gateway.pipeline.run(

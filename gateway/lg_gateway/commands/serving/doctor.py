@@ -33,7 +33,7 @@ def run(args: argparse.Namespace) -> int:
     from lg_gateway.serving.logs import start_logging
     from lg_gateway.serving.running import running_gateway
 
-    start_logging(args.log_level, typed=True)
+    start_logging(args.log_level, typed=True, tells_servers=True)
     setup = prepare(common_flags(args), mcp_json=args.mcp_json)
 
     async def examine() -> int:
