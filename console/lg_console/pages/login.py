@@ -52,18 +52,13 @@ def login_page(console: Console, following: str) -> str:
 
 
 def _ways_in(console: Console) -> tuple[Child, ...]:
+    program, who = ("lg-gateway", " An agent's token cannot log in.")
     if console.sources.runs is not None:
-        return (
-            "When ",
-            tag("code", "lg-orch serve"),
-            " starts at a terminal, it shows a link that logs you in. Later or elsewhere, make a token with ",
-            tag("code", "lg-orch tokens create NAME --role operator"),
-            ".",
-        )
+        program, who = ("lg-orch", "")
     return (
         "At this machine, run ",
         tag("code", "lg-gateway console"),
         " in a terminal: it shows a link that logs you in. Elsewhere, make a token with ",
-        tag("code", "lg-gateway tokens create NAME --role operator"),
-        ". An agent's token cannot log in.",
+        tag("code", f"{program} tokens create NAME --role operator"),
+        f".{who}",
     )
