@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lg_exec.process.worker_thread import Work
+from lg_exec.process.worker_thread import StoppedError, Work
 from lg_exec.sandbox.python_bytecode import PythonBytecode
 from lg_exec.server.executor import Request
 from tests.exec.helpers import make_venv, sandboxed, settings
@@ -71,3 +71,13 @@ def test_links_are_made_once_and_again_where_they_were_cleaned_up(
     folder.rename(tmp_path / "gone")
     assert bytecode.arguments("/p", [str(tmp_path / "env")], Work())[1] != str(folder)
     assert PythonBytecode(str(scratch)).arguments("/p", [str(tmp_path / "nothing")], Work()) == ()
+
+
+def test_a_call_that_is_stopped_while_links_are_made_leaves_the_next_one_all_of_them(tmp_path: Path) -> None:
+    for module in packages(make_venv(tmp_path / "env")):
+        py_compile.compile(str(module))
+    bytecode, stopped, prefix = PythonBytecode(str(tmp_path)), Work(), "/p"
+    stopped.stop()
+    with pytest.raises(StoppedError):
+        bytecode.arguments(prefix, (str(tmp_path / "env"),), stopped)
+    assert bytecode.arguments(prefix, (str(tmp_path / "env"),), Work())

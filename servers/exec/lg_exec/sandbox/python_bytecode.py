@@ -68,7 +68,7 @@ class PythonBytecode:
 
     def _link(self, library: str, left_out: frozenset[str], work: Work) -> str:
         """Make the links to the bytecode of one library and return the name of their directory."""
-        name = str(len(self._made))
+        name = os.urandom(4).hex()  # never that of links that a call was stopped in making
         top, count, until = os.path.join(self._folder, name), 0, time.monotonic() + MAX_S
         os.mkdir(top, 0o755)
         for folder, below, _files in os.walk(library):
