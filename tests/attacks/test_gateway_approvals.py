@@ -252,13 +252,13 @@ async def test_a_clock_that_jumps_ahead_expires_a_yes_and_one_that_jumps_back_do
 
 
 @pytest.mark.attack("Approvals", "more questions than anybody can read")
-async def test_the_eleventh_waiting_question_of_one_caller_is_refused(tmp_path: Path) -> None:
+async def test_of_the_waiting_questions_of_one_caller_the_thirty_first_is_refused(tmp_path: Path) -> None:
     async with gateway_of(tmp_path, server("a"), NO_HOLD) as gateway:
-        answers = [await send(gateway, "a__echo", {"text": str(n)}) for n in range(11)]
+        answers = [await send(gateway, "a__echo", {"text": str(n)}) for n in range(31)]
         other = await send(gateway, "a__echo", {"text": "x"}, identity="local:other")
 
     codes = [answer.structured_content["error"]["code"] for answer in answers]
-    assert codes == ["approval_required"] * 10 + ["limit_exceeded"]
+    assert codes == ["approval_required"] * 30 + ["limit_exceeded"]
     assert other.structured_content["error"]["code"] == "approval_required"
 
 
