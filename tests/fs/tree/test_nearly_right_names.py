@@ -142,3 +142,17 @@ async def test_content_for_a_file_with_a_byte_order_mark_does_not_double_it(tmp_
             for path in ("a.txt", "w.txt"):
                 await fs.ok("apply_patch", changes=[{"path": path, "op": "update", "content": "\ufefftwo\n"}])
     assert read_tree(tmp_path) == {"a.txt": b"\xef\xbb\xbftwo\r\n", "w.txt": "\ufefftwo\n".encode("utf-16-le")}
+
+
+@pytest.mark.parametrize(
+    "path", ["lib\\main.py", "lib\\\\main.py", "`lib/main.py`", '"lib/main.py"', "File: lib/main.py", "\\154ib/main.py"]
+)
+@pytest.mark.parametrize("op", ["update", "delete", "move"])
+async def test_a_path_that_rules_judged_is_read_in_no_other_way(tmp_path: Path, path: str, op: str) -> None:
+    write_tree(tmp_path, {"lib/main.py": "x"})
+    change = {"path": path, "op": op, **{"update": {"content": "y"}, "move": {"to": "b"}, "delete": {}}[op]}
+    with anyio.fail_after(60):
+        async with fs_client(tmp_path) as fs:
+            error = await fs.fails("apply_patch", changes=[change])
+    assert error["code"] == "not_found"
+    assert (tmp_path / "lib" / "main.py").read_text() == "x"

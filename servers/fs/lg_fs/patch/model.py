@@ -60,6 +60,8 @@ class FileChange:
     in_order: bool = True
     executable: bool = False
     or_path: str | None = None
+    exact_path: bool = False
+    """`path` is an argument of its own, which rules have judged as it is written: it means no other name."""
     headings: tuple[str, ...] = ()
     """The lines from which `path` was read, the nearest first: they tell what is meant if no such file is there."""
 

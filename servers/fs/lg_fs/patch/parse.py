@@ -150,4 +150,4 @@ def _change(number: int, change: Mapping[str, Any]) -> FileChange:
         raise InvalidArguments(f"{where}: op 'delete' takes no content")
     if (op == "move") != (to is not None):
         raise InvalidArguments(f"{where}: 'to' belongs to op 'move', and only to it", hint="to is the new path")
-    return FileChange(op=op, path=change["path"], to=to, content=content)
+    return FileChange(op=op, path=change["path"], to=to, content=content, exact_path=True)

@@ -72,6 +72,8 @@ class Targets:
 
         The lines that the change shows must still be in that file. Raises `InvalidArguments` if two files may be meant.
         """
+        if change.exact_path:
+            return None
         shows_lines = any(hunk.old for hunk in change.hunks)
         texts = [change.path, *(change.headings if shows_lines else ())]
         kinds = [[name for text in texts for name in readings(text, shows_lines=shows_lines)]]
