@@ -14,5 +14,5 @@ from tests.console.long_run import ManyRuns, Nobody
 def test_the_login_names_commands_of_the_program_that_serves_it(runs: bool) -> None:
     sources = Sources(runs=ManyRuns(events=1, runs=1)) if runs else Sources()
     page = login_page(Console(sources, people=Nobody(), store=MemoryRows(), name="LG"), "")
-    assert ("lg-orch serve" in page and "lg-orch tokens create" in page) is runs
-    assert ("lg-gateway console" in page) is not runs
+    assert ("lg-orch tokens create" in page, "lg-gateway tokens create" in page) == (runs, not runs)
+    assert "lg-gateway console" in page, "it shows links to the consoles of both"
