@@ -102,6 +102,7 @@ async def test_nothing_outside_is_written_through_a_link_that_appears_meanwhile(
     ended = threading.Event()
     swapping = threading.Thread(target=_swap, args=(root / "d", root / "l", ended))
     swapping.start()
+    told = ""
     try:
         with writing(root, tmp_path) as executor:
             for number in range(12):
@@ -113,11 +114,13 @@ async def test_nothing_outside_is_written_through_a_link_that_appears_meanwhile(
                 outcome = await ran(executor, code)
                 assert outcome.finished.exit_code == 0
                 assert outcome.finished.not_kept is None or outcome.finished.not_kept.code == "conflict"
+                told += outcome.finished.not_kept.message if outcome.finished.not_kept else ""
     finally:
         ended.set()
         swapping.join()
     assert tree(outside) == {b"e": 0o755, b"e/old": b"old"}
-    assert [name for name in os.listdir(root) if name.startswith(".lg")] == []
+    left = [name for name in os.listdir(root) if name.startswith(".lg")]
+    assert not left or "not everything could be undone" in told
 
 
 def _swap(one: Path, other: Path, ended: threading.Event) -> None:

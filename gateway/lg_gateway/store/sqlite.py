@@ -14,7 +14,7 @@ import os
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -88,7 +88,10 @@ class SqliteStore:
     def close(self) -> None:
         """See `Store.close`."""
         self._commits.close()
-        self._reader.close()
+        with suppress(sqlite3.ProgrammingError):  # it is closed already
+            self._reader.interrupt()  # a long read ends with an error rather than hold up the end
+        with self._reading:  # a connection that is closed under a statement of another thread ends the process
+            self._reader.close()
 
 
 class _SqliteTx:

@@ -17,6 +17,7 @@ import pytest
 from lg_gateway.store.factory import StorePlace, open_store, read_store
 from lg_gateway.store.interface import StoreDown, StoreError, StoreTooNew, Tx
 from lg_gateway.store.schema import MIGRATIONS
+from lg_gateway.store.sqlite import SqliteStore
 from lg_policy.errors import ConfigError
 from tests.gateway.ledger.support_ledger import pin
 from tests.gateway.rig import until
@@ -346,3 +347,18 @@ async def test_a_connection_that_is_lost_inside_a_transaction_is_a_failure_and_w
     store.close()
 
     assert found == ["next"]
+
+
+def test_a_store_is_closed_when_the_read_of_another_thread_has_ended(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "store.sqlite")
+    closing = threading.Thread(target=store.close)
+
+    def work(tx: Tx) -> list[tuple[object, ...]]:
+        closing.start()
+        closing.join(0.2)  # long enough for a close that waits for nobody
+        return tx.execute("SELECT 1")
+
+    assert store.read_now(work) == [(1,)]
+    closing.join()
+    with pytest.raises(StoreDown):
+        store.read_now(lambda tx: tx.execute("SELECT 1"))
