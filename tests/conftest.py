@@ -87,7 +87,7 @@ def clean_environment(homes: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[
             monkeypatch.delenv(name)
     monkeypatch.setenv("XDG_STATE_HOME", str(home / "state"))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(home / "config"))
-    monkeypatch.setenv("XDG_CACHE_HOME", str(home / "cache"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(homes / "cache"))  # what is made once serves all tests
     monkeypatch.setenv("XDG_DATA_HOME", str(home / "data"))
     yield home
     shutil.rmtree(home, ignore_errors=True)

@@ -49,6 +49,11 @@ def config_home(environ: Mapping[str, str] = os.environ) -> Path:
     return _base(environ, "XDG_CONFIG_HOME", ".config", "Library/Application Support", "APPDATA")
 
 
+def cache_home(environ: Mapping[str, str] = os.environ) -> Path:
+    """Return the directory of what can be removed at any time: it is made anew where it is needed."""
+    return _base(environ, "XDG_CACHE_HOME", ".cache", "Library/Caches", "LOCALAPPDATA")
+
+
 def open_state(
     *,
     root: Path | None,

@@ -29,7 +29,7 @@ for place in (cached, os.path.realpath(cached), os.path.dirname(os.path.realpath
     except OSError as error:
         print('refused')
 try:
-    os.rename('/tmp/.cache/python-bytecode', '/tmp/moved')
+    os.rename('/tmp/.cache/pycache' + os.path.dirname(os.path.dirname(json.__file__)), '/tmp/moved')
     print('MOVED')
 except OSError:
     print('refused')

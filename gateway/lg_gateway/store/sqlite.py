@@ -88,10 +88,16 @@ class SqliteStore:
     def close(self) -> None:
         """See `Store.close`."""
         self._commits.close()
-        with suppress(sqlite3.ProgrammingError):  # it is closed already
+        if not self._reading.acquire(blocking=False):
             self._reader.interrupt()  # a long read ends with an error rather than hold up the end
-        with self._reading:  # a connection that is closed under a statement of another thread ends the process
+            self._reading.acquire()  # a connection that is closed under a statement ends the process
+        try:
+            with suppress(sqlite3.ProgrammingError):  # it is closed already
+                # Without a statement an interruption that came late would stop the copy of the log into the file.
+                self._reader.execute("SELECT 1").fetchone()
             self._reader.close()
+        finally:
+            self._reading.release()
 
 
 class _SqliteTx:

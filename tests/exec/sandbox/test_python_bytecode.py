@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import py_compile
 import sys
 from typing import TYPE_CHECKING
@@ -9,7 +10,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from lg_exec.process.worker_thread import StoppedError, Work
-from lg_exec.sandbox.python_bytecode import PythonBytecode
+from lg_exec.sandbox.bubblewrap_backend import BubblewrapBackend
+from lg_exec.sandbox.probes import attempt, failures
+from lg_exec.sandbox.python_bytecode import MAX_KEPT, PythonBytecode, shared_folder
 from lg_exec.server.executor import Request
 from tests.exec.helpers import make_venv, sandboxed, settings
 
@@ -50,34 +53,84 @@ async def test_packages_of_an_environment_are_not_compiled_for_each_command_and_
     assert own.startswith("/tmp/.cache/pycache/"), "not the one beside its source"
 
 
-def test_links_are_made_once_and_again_where_they_were_cleaned_up(
-    tmp_path: Path,
-) -> None:
-    modules = packages(make_venv(tmp_path / "env"))
-    for module in modules:
-        py_compile.compile(str(module))
-    scratch = tmp_path / "scratch"
-    scratch.mkdir()
-    bytecode = PythonBytecode(str(scratch))
-    first = bytecode.arguments("/p", [str(tmp_path / "env")], Work())
-    assert first == bytecode.arguments("/p", [str(tmp_path / "env")], Work())
-    library = next((tmp_path / "env" / "lib").glob("python3*"))
-    assert first[-1] == f"/p{library}"
-    (folder,) = scratch.iterdir()
+@pytest.mark.anyio
+async def test_a_sandbox_that_is_only_probed_needs_no_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    root = tmp_path / "root"
+    root.mkdir()
+    with sandboxed(root, tmp_path / "scratch", settings()) as executor:
+        assert isinstance(executor.backend, BubblewrapBackend)
+        assert not failures(await attempt(executor.backend, str(root)))
+    assert list((tmp_path / "cache" / "lg" / "python-bytecode").iterdir()) == []
+
+
+def test_links_are_made_once_for_all_servers_and_again_where_they_were_cleaned_up(tmp_path: Path) -> None:
+    library = compiled_library(tmp_path / "env")
+    places, kept = [str(tmp_path / "env")], tmp_path / "kept"
+    bytecode = PythonBytecode(str(kept))
+    first = bytecode.arguments("/p", places, Work())
+    (folder,) = kept.iterdir()
+    made = folder.stat().st_ino
+    assert first == ("--ro-bind", str(folder), f"/p{library}")
+    assert bytecode.arguments("/p", places, Work()) == first
+    assert PythonBytecode(str(kept)).arguments("/p", places, Work()) == first
+    assert folder.stat().st_ino == made
     links = sorted(path.relative_to(folder) for path in folder.rglob("packaged/*"))
     assert [str(path).partition("packaged/")[2] for path in links] == [
         f"__init__.{sys.implementation.cache_tag}.pyc", "inner",
     ]  # fmt: skip
     folder.rename(tmp_path / "gone")
-    assert bytecode.arguments("/p", [str(tmp_path / "env")], Work())[1] != str(folder)
-    assert PythonBytecode(str(scratch)).arguments("/p", [str(tmp_path / "nothing")], Work()) == ()
+    assert bytecode.arguments("/p", places, Work()) == first
+    assert folder.is_dir()
+    assert bytecode.arguments("/p", [str(tmp_path / "nothing")], Work()) == ()
+
+
+def test_an_installed_package_has_links_to_it_made(tmp_path: Path) -> None:
+    library = compiled_library(tmp_path / "env")
+    places = [str(tmp_path / "env")]
+    bytecode = PythonBytecode(str(tmp_path / "kept"))
+    before = bytecode.arguments("/p", places, Work())
+    (library / "site-packages" / "later").mkdir()
+    os.utime(library / "site-packages", ns=(1, 1))
+    assert PythonBytecode(str(tmp_path / "kept")).arguments("/p", places, Work()) != before
+
+
+def test_few_libraries_keep_their_links(tmp_path: Path) -> None:
+    kept = tmp_path / "kept"
+    for number in range(MAX_KEPT):
+        (kept / f"{number:032}").mkdir(parents=True)
+        os.utime(kept / f"{number:032}", (number, number))
+    compiled_library(tmp_path / "env")
+    PythonBytecode(str(kept)).arguments("/p", [str(tmp_path / "env")], Work())
+    assert len(list(kept.iterdir())) == MAX_KEPT
+    assert not (kept / f"{0:032}").exists()
+
+
+def test_a_cache_that_cannot_be_written_costs_no_command(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    compiled_library(tmp_path / "env")
+    (tmp_path / "kept").write_text("no directory")
+    assert PythonBytecode(str(tmp_path / "kept")).arguments("/p", [str(tmp_path / "env")], Work()) == ()
+    assert "compiled for each command" in caplog.text
+
+
+def test_a_cache_that_a_command_could_write_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "root" / ".cache"))
+    assert shared_folder(str(tmp_path / "root")) is None
+    assert shared_folder(str(tmp_path / "other")) == str(tmp_path / "root" / ".cache" / "lg" / "python-bytecode")
 
 
 def test_a_call_that_is_stopped_while_links_are_made_leaves_the_next_one_all_of_them(tmp_path: Path) -> None:
-    for module in packages(make_venv(tmp_path / "env")):
-        py_compile.compile(str(module))
-    bytecode, stopped, prefix = PythonBytecode(str(tmp_path)), Work(), "/p"
+    compiled_library(tmp_path / "env")
+    bytecode, stopped, places = PythonBytecode(str(tmp_path / "kept")), Work(), (str(tmp_path / "env"),)
     stopped.stop()
     with pytest.raises(StoppedError):
-        bytecode.arguments(prefix, (str(tmp_path / "env"),), stopped)
-    assert bytecode.arguments(prefix, (str(tmp_path / "env"),), Work())
+        bytecode.arguments("/p", places, stopped)
+    assert list((tmp_path / "kept").iterdir()) == []
+    assert bytecode.arguments("/p", places, Work())
+
+
+def compiled_library(environment: Path) -> Path:
+    """The library of an environment with compiled packages in it."""
+    for module in packages(make_venv(environment)):
+        py_compile.compile(str(module))
+    return next((environment / "lib").glob("python3*"))

@@ -16,7 +16,7 @@ from lg_exec.sandbox.bubblewrap_command import Sandboxed, Start
 from lg_exec.sandbox.interface import CommandJob, ContainmentReport
 from lg_exec.sandbox.layout import HOME, TMP, Layout
 from lg_exec.sandbox.lifeline import GROUPS
-from lg_exec.sandbox.python_bytecode import PythonBytecode
+from lg_exec.sandbox.python_bytecode import PythonBytecode, shared_folder
 from lg_policy.changes.removal import remove_tree
 from lg_policy.errors import SandboxUnavailable
 from lg_policy.sandbox import seccomp
@@ -80,7 +80,9 @@ class BubblewrapBackend:
         self._group = identity.group if identity is not None else None
         self._accounts = os.path.join(place.scratch, "accounts")
         self._lock = threading.Lock()
-        self._bytecode = PythonBytecode(place.scratch)
+        # Another user cannot look into the cache of this one.
+        shared = shared_folder(place.root) if identity is None else None
+        self._bytecode = PythonBytecode(shared or os.path.join(place.scratch, "bytecode"))
         self._furnish()
         self.probes: Mapping[str, str] = {}
         self.report = ContainmentReport(active=True, backend=binary.label, enforced=self._enforced())
@@ -207,8 +209,11 @@ class BubblewrapBackend:
             upper=upper,
             mask_layer=layer,
             common=self._place.worktree.common(work) if job.masked else None,
-            more=self._bytecode.arguments(_BYTECODE, (*_SYSTEM, *job.program.prefixes, *job.environments), work),
+            more=self._shown_bytecode(job, work) if job.masked else (),
         )
+
+    def _shown_bytecode(self, job: CommandJob, work: Work) -> tuple[str, ...]:
+        return self._bytecode.arguments(_BYTECODE, (*_SYSTEM, *job.program.prefixes, *job.environments), work)
 
     def _env(self, job: CommandJob) -> dict[str, str]:
         tools = [f"{prefix}/bin" for prefix in job.program.prefixes if os.path.isdir(f"{prefix}/bin")]
