@@ -9,20 +9,12 @@ Only the model is scripted, so the picture needs no key and no network.
 from __future__ import annotations
 
 import argparse
-import fcntl
-import os
-import pty
-import re
-import select
-import struct
-import subprocess
 import sys
 import tempfile
-import termios
-import time
 from pathlib import Path
 
-from terminal_picture import COLUMNS, REQUEST, ROOT, SCRIPT, TIMEOUT_S, prepared, svg, wrapped
+from terminal_picture import COLUMNS, REQUEST, ROOT, SCRIPT, prepared, svg, wrapped
+from typed_terminal import typed
 
 from lg_orch.testing import ScriptedModel, calls, text
 
@@ -41,68 +33,6 @@ TYPED = (
     ("\x1b[?2004h", "\x04"),
 )
 """What is waited for, and what is typed then. The first stands for an input that takes text."""
-ASKS_FOR_PLACE = "\x1b[6n"
-CONTROL = re.compile(
-    r"\x1b\[([?0-9;]*)([A-Za-z])|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b[=>78]|[\r\n\b\x07]|.", re.DOTALL
-)
-
-
-class Grid:
-    """A terminal that only grows: each cell is a letter and the colours that it was written in."""
-
-    def __init__(self) -> None:
-        self.cells: list[list[tuple[str, str]]] = [[]]
-        self.row = self.column = 0
-        self._style = ""
-
-    def write(self, printed: str) -> None:
-        """Take what a program printed."""
-        for match in CONTROL.finditer(printed):
-            if match[2] is not None:
-                self._control(match[2], match[1])
-            elif match[0] == "\r":
-                self.column = 0
-            elif match[0] == "\n":
-                self._down(1)
-            elif match[0] == "\b":
-                self.column = max(0, self.column - 1)
-            elif match[0].isprintable():
-                self._put(match[0])
-
-    def lines(self) -> list[str]:
-        """Return the rows, with a colour code where the colour changes."""
-        rows = []
-        for row in self.cells:
-            style, parts = "", []
-            for letter, own in row:
-                parts.append((f"\x1b[0m{own}" if own != style else "") + letter)
-                style = own
-            rows.append("".join(parts).rstrip())
-        return rows
-
-    def _put(self, letter: str) -> None:
-        row = self.cells[self.row]
-        row += [(" ", "")] * (self.column + 1 - len(row))
-        row[self.column] = (letter, self._style)
-        self.column += 1
-
-    def _down(self, count: int) -> None:
-        self.row += count
-        self.cells += [[] for _ in range(self.row + 1 - len(self.cells))]
-
-    def _control(self, kind: str, given: str) -> None:
-        number = int(given) if given.isdecimal() and int(given) else 1
-        if kind == "m":
-            self._style = "" if given in ("", "0") else f"{self._style}\x1b[{given}m"
-        elif kind in "AB":
-            self.row = max(0, self.row - number) if kind == "A" else self.row
-            self._down(number if kind == "B" else 0)
-        elif kind in "CD":
-            self.column = max(0, self.column + (number if kind == "C" else -number))
-        elif kind in "JK":
-            del self.cells[self.row][self.column :]
-            if kind == "J":
-                del self.cells[self.row + 1 :]
 
 
 def main() -> None:
@@ -113,45 +43,12 @@ def main() -> None:
     script = (*SCRIPT, calls(("fs__search_files", {"regex": r"\bdepth\b"})), text(ANSWERED))
     with tempfile.TemporaryDirectory() as scratch, ScriptedModel(script) as model:
         argv, root, environ = prepared(Path(scratch), model.base_url, "chat")
-        grid = talked(argv, cwd=root, environ=environ)
-        lines = [line.replace(str(root), "~/tidal") for line in grid.lines()]
+        shown = typed(argv, TYPED, cwd=root, environ=environ, columns=COLUMNS, prompt="lg-orch")
+        lines = [line.replace(str(root), "~/tidal") for line in shown]
     if any(scratch in line or str(ROOT) in line for line in lines):
         sys.exit("conversation_picture.py: a path of this machine was printed; the picture was not written")
     picture = svg([row for line in lines for row in wrapped(line)], "lg-orch: a conversation", last=ROWS)
     out.write_text(picture, "utf-8")
-
-
-def talked(argv: list[str], *, cwd: Path, environ: dict[str, str]) -> Grid:
-    """Hold the conversation at a pseudo-terminal and return what it shows at the end."""
-    ours, theirs = pty.openpty()
-    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 400, COLUMNS, 0, 0))
-    grid, left, heard, deadline = Grid(), list(TYPED), "", time.monotonic() + TIMEOUT_S
-    grid.write("\x1b[32m$\x1b[0m lg-orch\r\n")
-    with subprocess.Popen(
-        argv, cwd=cwd, env=environ, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True
-    ) as process:
-        os.close(theirs)
-        while time.monotonic() < deadline:
-            if not select.select([ours], [], [], 1)[0]:
-                continue
-            try:
-                printed = os.read(ours, 65_536).decode("utf-8", "replace")
-            except OSError:  # Linux says so when the last program has closed the terminal
-                break
-            grid.write(printed)
-            heard += printed
-            for _ in range(printed.count(ASKS_FOR_PLACE)):
-                os.write(ours, f"\x1b[{grid.row + 1};{grid.column + 1}R".encode())
-            while left and left[0][0] in heard:
-                awaited, keys = left.pop(0)
-                heard = heard[heard.index(awaited) + len(awaited) :]
-                os.write(ours, keys.encode())
-        else:
-            process.kill()
-    os.close(ours)
-    if process.returncode != 0 or left:
-        sys.exit(f"conversation_picture.py: ended with {process.returncode} before {left[:1]}:\n{grid.lines()}")
-    return grid
 
 
 if __name__ == "__main__":

@@ -10,18 +10,11 @@ picture: rows in the middle are left out, and a row says how many.
 from __future__ import annotations
 
 import argparse
-import fcntl
 import html
 import os
-import pty
-import re
-import select
-import struct
 import subprocess
 import sys
 import tempfile
-import termios
-import time
 from pathlib import Path
 
 from rich.cells import cell_len
@@ -30,14 +23,15 @@ from rich.segment import Segment
 from rich.style import Style
 from rich.terminal_theme import MONOKAI
 from rich.text import Text
+from typed_terminal import typed
 
 from lg_orch.testing import ScriptedModel, calls, text
 
 ROOT = Path(__file__).resolve().parent.parent
 COLUMNS, FIRST_ROWS, LAST_ROWS = 112, 2, 48
-TIMEOUT_S = 300
 REQUEST = "fix the failing test"
-QUESTION, ANSWER = b"(Enter denies)? ", b"o\n"
+TYPED = (("(Enter denies)? ", "o\n"),)
+"""What is waited for, and what is typed then."""
 FILES = {
     "README.md": "# Tidal\n\nTides for small harbours.\n",
     "pyproject.toml": '[project]\nname = "tidal"\nversion = "0.3.1"\n[tool.pytest.ini_options]\npythonpath = ["src"]\n',
@@ -64,30 +58,8 @@ SCRIPT = (
     calls(("fs__apply_patch", {"patch": PATCH})),
     text("The water's depth is the chart's depth plus the tide; `depth` subtracted the tide."),
 )
-CONTROL = re.compile(r"\x1b\[([0-9;?]*)([A-Za-z])|\r|\n|[^\x1b\r\n]+")
 LETTER_WIDTH, LETTER_HEIGHT, LINE_HEIGHT, MARGIN, TITLE_HEIGHT = 8.4, 14, 19, 18, 38
 FONTS = "ui-monospace, SFMono-Regular, Menlo, Consolas, 'DejaVu Sans Mono', monospace"
-
-
-class Screen:
-    """The rows of a terminal, for the few controls that the program uses: colour, cursor up, erase a line."""
-
-    def __init__(self) -> None:
-        self.rows: list[str] = [""]
-        self.row = 0
-
-    def write(self, printed: str) -> None:
-        """Take what a program printed; a line keeps its colour codes, and is cleared before it is written anew."""
-        for match in CONTROL.finditer(printed):
-            if match[0] == "\n":
-                self.row += 1
-                self.rows += [""] * (self.row == len(self.rows))
-            elif match[2] == "A":
-                self.row = max(0, self.row - int(match[1] or 1))
-            elif match[2] == "K":
-                self.rows[self.row] = ""
-            elif match[0] != "\r" and match[2] in {None, "m"}:
-                self.rows[self.row] += match[0]
 
 
 def main() -> None:
@@ -96,18 +68,12 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "terminal.svg", metavar="FILE")
     out: Path = parser.parse_args().out
     with tempfile.TemporaryDirectory() as scratch, ScriptedModel(SCRIPT) as model:
-        printed = recorded(Path(scratch), model.base_url)
-    if scratch in printed or str(ROOT) in printed:
+        argv, root, environ = prepared(Path(scratch), model.base_url, "run", REQUEST)
+        prompt = f'lg-orch run "{REQUEST}"'
+        lines = typed(argv, TYPED, cwd=root, environ=environ, columns=COLUMNS, prompt=prompt)
+    if any(scratch in line or str(ROOT) in line for line in lines):
         sys.exit("terminal_picture.py: the run printed a path of this machine; the picture was not written")
-    screen = Screen()
-    screen.write(f'\x1b[32m$\x1b[0m lg-orch run "{REQUEST}"\r\n{printed}')
-    out.write_text(svg([row for line in screen.rows for row in wrapped(line)]), "utf-8")
-
-
-def recorded(scratch: Path, model_url: str) -> str:
-    """Run the program on the demo repository at a terminal, answer its question, return what it printed."""
-    argv, root, environ = prepared(scratch, model_url, "run", REQUEST)
-    return at_a_terminal(argv, cwd=root, environ=environ)
+    out.write_text(svg([row for line in lines for row in wrapped(line)]), "utf-8")
 
 
 def prepared(scratch: Path, model_url: str, *command: str) -> tuple[list[str], Path, dict[str, str]]:
@@ -129,36 +95,6 @@ def prepared(scratch: Path, model_url: str, *command: str) -> tuple[list[str], P
         "utf-8",
     )
     return [sys.executable, "-P", "-m", "lg_orch", *command], root, kept | {"LG_CONFIG": str(config)}
-
-
-def at_a_terminal(argv: list[str], *, cwd: Path, environ: dict[str, str]) -> str:
-    """Run a program under a pseudo-terminal and answer yes, once, when it asks."""
-    ours, theirs = pty.openpty()
-    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", LAST_ROWS, COLUMNS, 0, 0))
-    printed, deadline, asked = b"", time.monotonic() + TIMEOUT_S, False
-    with subprocess.Popen(
-        argv, cwd=cwd, env=environ, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True
-    ) as process:
-        os.close(theirs)
-        while time.monotonic() < deadline:
-            if not select.select([ours], [], [], 1)[0]:
-                continue
-            try:
-                piece = os.read(ours, 65_536)
-            except OSError:  # Linux says so when the last program has closed the terminal
-                break
-            printed += piece
-            if not piece:
-                break
-            if not asked and QUESTION in printed:
-                asked = True
-                os.write(ours, ANSWER)
-        else:
-            process.kill()
-    os.close(ours)
-    if process.returncode != 0 or not asked:
-        sys.exit(f"terminal_picture.py: the run ended with {process.returncode}:\n{printed.decode(errors='replace')}")
-    return printed.decode("utf-8")
 
 
 def wrapped(line: str) -> list[list[Segment]]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-from importlib import import_module
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
+from typed_terminal import Grid
 
 ROOT = Path(__file__).resolve().parents[2]
 SHOWN = (
@@ -46,9 +46,8 @@ def test_the_picture_of_a_conversation_shows_a_change_a_follow_up_and_its_undo()
     check((ROOT / "docs" / "conversation.svg").read_text("utf-8"), (*said, *undone))
 
 
-def test_a_row_that_was_drawn_twice_is_shown_as_it_was_last(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(ROOT / "scripts")
-    grid = import_module("conversation_picture").Grid()
+def test_a_row_that_was_drawn_twice_is_shown_as_it_was_last() -> None:
+    grid = Grid()
     grid.write("\x1b[?2004h> fi\x1b[31mx\x1b[0m it\r\nbelow\x1b[1A\r\x1b[2Cmend\x1b[K\r\n\x1b[Jlast\x1b]9;told\x07")
     assert grid.lines() == ["> mend", "last"]
 
@@ -56,7 +55,7 @@ def test_a_row_that_was_drawn_twice_is_shown_as_it_was_last(monkeypatch: pytest.
 @pytest.mark.timeout(330)
 def test_the_script_draws_such_a_picture_from_a_run(tmp_path: Path) -> None:
     out = tmp_path / "terminal.svg"
-    argv = [sys.executable, "-P", str(ROOT / "scripts" / "terminal_picture.py"), "--out", str(out)]
+    argv = [sys.executable, str(ROOT / "scripts" / "terminal_picture.py"), "--out", str(out)]
     done = subprocess.run(argv, capture_output=True, text=True, timeout=320)
     assert done.returncode == 0, done.stderr
     check(out.read_text("utf-8"))
