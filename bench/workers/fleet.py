@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tests.e2e.programs import served
+from tests.scripted_settings import scripted_settings
 
 from lg_orch.runs.run_directory import fresh_run_id
 from lg_orch.service.records.postgres import PostgresDatabase
@@ -163,7 +164,9 @@ def fleet(
     with ExitStack() as stack:
         model = stack.enter_context(ScriptedModel(answer))
         config, of_gateways = folder / "settings.toml", folder / "gateways.toml"
-        shared = _settings(database_url, model.base_url)
+        shared = scripted_settings(
+            model.base_url, f'[store]\nurl = "{database_url}"\n[policy]\nrequire_approval_for_mutations = false\n'
+        )
         kept = {
             name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR", "PYTHONPATH") if name in os.environ
         }
@@ -188,29 +191,6 @@ gateways = {{ {", ".join(addresses)} }}
         made = Fleet(folder=folder, config=config, table=RunTable(database), repositories=roots, environ=environ)
         stack.callback(made.end)
         yield made
-
-
-def _settings(database_url: str, model_url: str) -> str:
-    """What gateways and workers have in common."""
-    return f"""
-[store]
-url = "{database_url}"
-[policy]
-require_approval_for_mutations = false
-[exec]
-sandbox = "off"
-[exec.commands.make]
-executable = "/bin/true"
-needs_sandbox = false
-[[gateway.rules]]
-tools = ["exec__exec"]
-effect = "allow"
-reason = "the only command does nothing"
-[models.default]
-provider = "openai"
-model = "scripted"
-base_url = "{model_url}"
-"""
 
 
 @contextmanager

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
-from lg_orch.commands.session import get_ready
-from lg_policy.quick_imports import quick_imports
+from lg_orch.commands.serve import service_parts
 
 if TYPE_CHECKING:
     import argparse
@@ -14,23 +12,7 @@ if TYPE_CHECKING:
 
 def command(args: argparse.Namespace) -> int:
     """Drive runs. Returns the exit status."""
-    args.base_url = None  # a run's model is one of the settings, or named by the run
-    get_ready(args)
-    with quick_imports():
-        from lg_orch.engine.driver import import_heavy
-        from lg_orch.service.assembly import assemble
-        from lg_orch.service.logs import start_logging
+    with service_parts(args) as parts:
         from lg_orch.service.serving import drive_runs
-        from lg_orch.settings.setup import prepare
-        from lg_policy.secrets.masking import Masker
-        from lg_policy.state import load_key
 
-    setup = prepare(args)
-    start_logging(setup.flags.log_level, setup.loaded.settings.log, Masker(load_key("mask"), []))
-    parts = assemble(args, setup)
-    os.chdir(setup.state.path)  # see `commands.serve`
-    import_heavy()
-    try:
         return drive_runs(args, parts)
-    finally:
-        parts.close()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
+import queue
 import threading
 import time
 from contextlib import contextmanager
@@ -23,10 +25,12 @@ from lg_policy.config.flags import ServeFlags
 from lg_policy.wire.serving import listen
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Iterator
     from pathlib import Path
 
     from lg_console.sources.people import People
+    from lg_console.web.console import Console
 
 WAIT_S = 120.0
 
@@ -92,6 +96,14 @@ class Api:
             time.sleep(0.05)
         return found
 
+    def undone(self, run_id: str) -> dict[str, Any]:
+        """What became of an undo that was asked for."""
+        deadline = time.monotonic() + WAIT_S
+        while (undo := self.run(run_id)["undo"])["state"] == "queued":
+            assert time.monotonic() < deadline, undo
+            time.sleep(0.05)
+        return dict(undo)
+
     def events(self, run_id: str, after: int = 0) -> list[tuple[str, str, Any]]:
         """Name, id and data of everything that the stream brings until it ends."""
         answered = self("GET", f"/v1/runs/{run_id}/events", headers={"last-event-id": str(after) if after else ""})
@@ -112,8 +124,20 @@ def parsed(stream: str) -> list[tuple[str, str, Any]]:
     return found
 
 
+@dataclass(frozen=True, kw_only=True)
+class Serving:
+    """A service that is being served, with its console."""
+
+    parts: Parts
+    thread: Any
+    """The worker's, where there is one."""
+    console: Console
+    listener: socket.socket
+    loop: asyncio.AbstractEventLoop
+
+
 @contextmanager
-def serving(root: Path, *flags: str, worker: bool = True, recheck_s: float = 15.0) -> Iterator[Api]:
+def served_service(root: Path, *flags: str, worker: bool = True, recheck_s: float = 15.0) -> Iterator[Serving]:
     """The service of a repository with its console, for the length of the block."""
     args = arguments(["serve", "--repo-root", str(root), *flags])
     args.base_url = None
@@ -123,17 +147,19 @@ def serving(root: Path, *flags: str, worker: bool = True, recheck_s: float = 15.
     served = with_console(replace(service_of(parts, thread), recheck_s=recheck_s), parts.tokens, gateway)
     server = server_of(served.service, served.routes, served.console.streams.close)
     listener = listen(ServeFlags(transport="http", host="127.0.0.1", port=0), authenticated=False)
+    begun: queue.Queue[asyncio.AbstractEventLoop] = queue.Queue()
 
     async def serve() -> None:
+        begun.put(asyncio.get_running_loop())
         await server.serve(sockets=[listener])
 
     api = threading.Thread(target=lambda: anyio.run(serve))
     api.start()
+    loop = begun.get(timeout=WAIT_S)
     if thread is not None:
         thread.start()
     try:
-        token = first_token(parts).read_text("ascii").strip()
-        yield Api(port=listener.getsockname()[1], token=token, parts=parts, people=served.console.people, thread=thread)
+        yield Serving(parts=parts, thread=thread, console=served.console, listener=listener, loop=loop)
     finally:
         server.should_exit = True
         api.join()
@@ -142,3 +168,12 @@ def serving(root: Path, *flags: str, worker: bool = True, recheck_s: float = 15.
         listener.close()
         gateway.close()
         parts.close()
+
+
+@contextmanager
+def serving(root: Path, *flags: str, worker: bool = True, recheck_s: float = 15.0) -> Iterator[Api]:
+    """The same, and a client of it."""
+    with served_service(root, *flags, worker=worker, recheck_s=recheck_s) as made:
+        token = first_token(made.parts).read_text("ascii").strip()
+        port, people = made.listener.getsockname()[1], made.console.people
+        yield Api(port=port, token=token, parts=made.parts, people=people, thread=made.thread)
