@@ -11,23 +11,25 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import json
 import os
 import random
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+import tomllib
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from mutations import Mutant, mutants
 
 ROOT = Path(__file__).resolve().parent.parent
-PACKAGES = ("policy", "servers/fs", "servers/exec", "gateway", "orchestrator")
+RUNNER = Path(__file__).with_name("mutation_runner.py")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,8 +96,12 @@ class Copy:
         self.place = place
         self._python = place / ".venv" / "bin" / "python"
         self._changes = 0
+        self._output = place / "output.txt"
         self._fill()
         self._make_environment()
+        self._runner = subprocess.Popen(
+            [str(self._python), "-P", str(RUNNER)], cwd=place, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
 
     def _fill(self) -> None:
         listed = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
@@ -110,7 +116,9 @@ class Copy:
         subprocess.run([sys.executable, "-m", "venv", "--without-pip", "--symlinks", str(made)], check=True)
         (site,) = made.glob("lib/python*/site-packages")
         (shared,) = Path(sys.prefix).glob("lib/python*/site-packages")
-        paths = [*(str(self.place / package) for package in PACKAGES), str(shared)]
+        project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+        packages = project["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
+        paths = [*(str((self.place / package).parent) for package in packages), str(shared)]
         (site / "copy.pth").write_text("\n".join(paths) + "\n")
         for script in Path(sys.prefix, "bin").glob("lg-*"):
             text = script.read_text().replace(f"{sys.prefix}/bin/", f"{made}/bin/")
@@ -137,28 +145,21 @@ class Copy:
 
     def passes(self, tests: tuple[str, ...], limit_s: float) -> bool:
         """Run tests; a failure, and more time than that, is a fault that was noticed."""
-        command = [str(self._python), "-P", "-m", "pytest", "-x", "-q", "--tb=line", "-p", "no:cacheprovider", *tests]
-        with (
-            (self.place / "output.txt").open("wb") as output,
-            subprocess.Popen(
-                command, cwd=self.place, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
-            ) as process,
-        ):
-            try:
-                return process.wait(timeout=limit_s) == 0
-            except subprocess.TimeoutExpired:
-                return False
-            finally:
-                _end(process)
+        order = {"tests": tests, "limit_s": limit_s, "output": str(self._output)}
+        assert self._runner.stdin is not None
+        assert self._runner.stdout is not None
+        self._runner.stdin.write(json.dumps(order) + "\n")
+        self._runner.stdin.flush()
+        status: int | None = json.loads(self._runner.stdout.readline())["status"]
+        return status == 0
+
+    def close(self) -> None:
+        """End what runs the tests."""
+        self._runner.communicate()
 
     def output(self) -> str:
         """Return the last lines that the tests printed."""
-        return "\n".join((self.place / "output.txt").read_text("utf-8", "replace").splitlines()[-15:])
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    if process.poll() is None:
-        os.killpg(process.pid, signal.SIGKILL)
+        return "\n".join(self._output.read_text("utf-8", "replace").splitlines()[-15:])
 
 
 def faults(area: Area) -> list[Fault]:
@@ -175,26 +176,46 @@ def diff(fault: Fault) -> str:
     return "".join(difflib.unified_diff(old, new, fault.module, f"{fault.module} ({fault.mutant.kind})", n=1))
 
 
-def nearest_first(area: Area, module: str) -> tuple[str, ...]:
+def stages(area: Area, module: str) -> list[tuple[str, ...]]:
     """Return an area's tests, those named after the module first: they notice most of its faults, and quickest."""
     stem = Path(module).stem
-    named = (path for folder in area.tests for path in sorted((ROOT / folder).glob(f"**/test_{stem}*.py")))
-    return (*(path.relative_to(ROOT).as_posix() for path in named), *area.tests)
+    named = [path for folder in area.tests for path in sorted((ROOT / folder).glob(f"**/test_{stem}*.py"))]
+    return [found for found in (tuple(path.relative_to(ROOT).as_posix() for path in named), area.tests) if found]
 
 
-def survivors(copy: Copy, area: Area, chosen: list[Fault], grace_s: float) -> Iterator[Fault]:
+def survivors(copy: Copy, area: Area, chosen: Iterable[Fault], grace_s: float) -> Iterator[Fault]:
     """Return the faults that no test of an area notices. Raises `ValueError` when its tests fail without a fault."""
     start = time.monotonic()
     if not copy.passes(area.tests, 1800):
         raise ValueError(f"the tests fail without any fault:\n{copy.output()}")
     took = time.monotonic() - start
     print(f"   the tests alone: {took:.0f} s", flush=True)
-    for number, fault in enumerate(chosen, 1):
+    for fault in chosen:
         with copy.with_fault(fault):
-            survived = copy.passes(nearest_first(area, fault.module), 3 * took + grace_s)
-        print(f"   {number}/{len(chosen)} {'SURVIVED' if survived else 'noticed'} {fault}", flush=True)
+            survived = all(copy.passes(tests, 3 * took + grace_s) for tests in stages(area, fault.module))
+        print(f"   {'SURVIVED' if survived else 'noticed'} {fault}", flush=True)
         if survived:
             yield fault
+
+
+def survivors_of(area: Area, chosen: list[Fault], *, jobs: int, grace_s: float) -> list[Fault]:
+    """Share the faults among copies of the clone; each takes the next when it has done one."""
+    left = iter(chosen)
+    found: list[Fault] = []
+
+    def work(folder: str) -> None:
+        copy = Copy(Path(folder))
+        try:
+            found.extend(survivors(copy, area, left, grace_s))
+        finally:
+            copy.close()
+
+    with ExitStack() as stack:
+        folders = [stack.enter_context(tempfile.TemporaryDirectory(prefix="mutate-")) for _ in range(jobs)]
+        with ThreadPoolExecutor(jobs) as pool:
+            for done in [pool.submit(work, folder) for folder in folders]:
+                done.result()
+    return sorted(found, key=lambda fault: (fault.module, fault.mutant.start))
 
 
 def options() -> argparse.ArgumentParser:
@@ -203,6 +224,7 @@ def options() -> argparse.ArgumentParser:
     parser.add_argument("--module", action="append", choices=AREAS, metavar="AREA", help=f"one of: {', '.join(AREAS)}")
     parser.add_argument("--max", type=int, default=20, help="how many faults to make in each area (default: 20)")
     parser.add_argument("--seed", type=int, default=1, help="chooses which faults are made (default: 1)")
+    parser.add_argument("--jobs", type=int, default=1, help="how many faults are tried at once (default: 1)")
     parser.add_argument("--grace", type=float, default=20, metavar="SECONDS", help="added to the tests' time limit")
     parser.add_argument("--list", action="store_true", help="print the faults; run nothing")
     return parser
@@ -212,20 +234,18 @@ def main() -> int:
     """Run the command; 1 when a fault survived, 2 when the tests fail by themselves."""
     args = options().parse_args()
     found: list[Fault] = []
-    with tempfile.TemporaryDirectory(prefix="mutate-") as folder:
-        copy = None if args.list else Copy(Path(folder))
-        for name in args.module or AREAS:
-            every = faults(AREAS[name])
-            chosen = random.Random(args.seed).sample(every, min(args.max, len(every)))  # noqa: S311  nothing secret
-            print(f"== {name}: {len(chosen)} of {len(every)} faults", flush=True)
-            if copy is None:
-                print("".join(diff(fault) for fault in chosen))
-                continue
-            try:
-                found += survivors(copy, AREAS[name], chosen, args.grace)
-            except ValueError as error:
-                print(f"mutate.py: {name}: {error}", file=sys.stderr)
-                return 2
+    for name in args.module or AREAS:
+        every = faults(AREAS[name])
+        chosen = random.Random(args.seed).sample(every, min(args.max, len(every)))  # noqa: S311  nothing secret
+        print(f"== {name}: {len(chosen)} of {len(every)} faults", flush=True)
+        if args.list:
+            print("".join(diff(fault) for fault in chosen))
+            continue
+        try:
+            found += survivors_of(AREAS[name], chosen, jobs=args.jobs, grace_s=args.grace)
+        except ValueError as error:
+            print(f"mutate.py: {name}: {error}", file=sys.stderr)
+            return 2
     print(f"== survived: {len(found)}")
     for fault in found:
         print(diff(fault))

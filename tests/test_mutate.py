@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -50,7 +51,11 @@ def test_every_area_names_modules_that_decide_and_tests_that_exist(name: str) ->
 
 def test_a_fault_that_no_test_notices_is_found_in_a_copy(tmp_path: Path) -> None:
     area = Area(modules=("policy/lg_policy/version.py",), tests=("tests/test_version.py",))
-    copy = Copy(tmp_path)
+    with closing(Copy(tmp_path)) as copy:
+        assert_it_is_found(copy, area)
+
+
+def assert_it_is_found(copy: Copy, area: Area) -> None:
     (copy.place / "tests" / "conftest.py").unlink()
     (copy.place / "tests" / "test_version.py").write_text("def test_nothing() -> None: ...\n")
     before = (ROOT / area.modules[0]).read_bytes()
