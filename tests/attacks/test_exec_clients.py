@@ -18,7 +18,7 @@ from tests.e2e.programs import serving
 from tests.exec.helpers import processes_with
 from tests.support import require
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("programs_by_fork")]
 
 CONFIG = '[exec]\nkill_grace_s = 0.3\n[exec.commands.py]\nfrom = "python"\nargs_allow = ["-c=*..."]\n'
 STUBBORN = (

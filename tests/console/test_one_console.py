@@ -14,6 +14,8 @@ from tests.console.served import LONG_MS, opened_page
 from tests.console.served_runs import served_runs
 from tests.scripted_settings import scripted_settings
 
+pytestmark = pytest.mark.usefixtures("programs_by_fork")
+
 SECTIONS = ["Runs", "Approvals", "Audit", "Servers", "Tools", "Pins", "Policy"]
 
 

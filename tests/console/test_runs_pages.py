@@ -5,10 +5,13 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pytest
 from playwright.sync_api import Browser, expect
 
 from tests.console.served import LONG_MS
 from tests.console.served_runs import operator, served_runs
+
+pytestmark = pytest.mark.usefixtures("programs_by_fork")
 
 
 def test_a_run_is_begun_watched_to_its_end_exported_and_compared(browser: Browser, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -25,7 +26,7 @@ from lg_gateway.clients.installing.places import PROJECT, USER, Machine
 from lg_policy.config.loading import load_settings
 from tests.support import require
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("programs_by_fork")]
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PAGE = (ROOT / "docs" / "clients.md").read_text("utf-8")
@@ -176,12 +177,18 @@ def test_the_third_party_example_lists_and_calls_through_the_gateway(tmp_path: P
     )
     kept = {name: text for name, text in os.environ.items() if name != "XDG_CACHE_HOME"}
     environ = kept | {"PATH": f"{Path(sys.executable).parent}:{Path(str(uv)).parent}:{os.environ['PATH']}"}
-    listed = subprocess.run(tools, shell=True, env=environ, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+
+    def typed(line: str) -> subprocess.CompletedProcess[str]:
+        words = shlex.split(line)
+        argv = [str(Path(sys.executable).with_name(words[0])), *words[1:]]
+        return subprocess.run(argv, env=environ, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+
+    listed = typed(tools)
     require("time is" not in listed.stderr, f"a package index within reach: {listed.stderr}")
     assert listed.returncode == 0, listed.stderr
     assert "time__get_current_time" in listed.stdout
     assert "fs__read_file" in listed.stdout
     (tmp_path / "impatient.toml").write_text("[approval]\nhold_s = 0\n")
     call += f" --config {tmp_path / 'impatient.toml'}"
-    called = subprocess.run(call, shell=True, env=environ, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    called = typed(call)
     assert "approval_required" in called.stdout + called.stderr, "an untrusted tool must not run unasked"

@@ -15,6 +15,8 @@ from tests.e2e.programs import lg_gateway
 from tests.gateway.fixture_program import FIXTURE
 from tests.gateway.rig import text_of
 
+pytestmark = pytest.mark.usefixtures("programs_by_fork")
+
 RULE = '\n[[gateway.rules]]\ntools = ["one__*"]\neffect = "allow"\n'
 
 

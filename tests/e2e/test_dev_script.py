@@ -8,10 +8,14 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+from collections.abc import Collection
 from dataclasses import dataclass
+from importlib.metadata import requires
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from lg_policy.version import __version__
 from tests.e2e.repository import write_project
@@ -23,6 +27,9 @@ NO_NETWORK = re.compile(
 )
 MS = re.MULTILINE | re.DOTALL
 BUILDING = ("editables", "hatchling", "packaging", "pathspec", "pluggy", "tomlkit", "trove-classifiers")
+TESTING = ("hypothesis", "pytest", "pytest-timeout", "pytest-xdist")
+LEFT_OUT = ("bench", "conformance", "eval")
+"""Folders that nothing here uses; each file costs its compilation."""
 PLAIN = ("sh", "env", "cat", "cksum", "readlink")
 
 pytestmark = [
@@ -97,6 +104,27 @@ def copied(place: Path) -> Path:
     return place
 
 
+def needed(*names: str, extra: str = "") -> set[str]:
+    """These packages and what they need, by what is installed here."""
+    found: set[str] = set()
+    left = [(name, extra) for name in names]
+    while left:
+        name, wanted = left.pop()
+        for requirement in map(Requirement, requires(name) or ()):
+            fits = requirement.marker is None or requirement.marker.evaluate({"extra": wanted})
+            if fits and (known := canonicalize_name(requirement.name)) not in found:
+                found.add(known)
+                left += [(known, each) for each in ("", *requirement.extras)]
+    return found | {canonicalize_name(name) for name in names}
+
+
+def keep_requirements(place: Path, names: Collection[str]) -> None:
+    """Leave only the pinned requirements of these names in a clone."""
+    pinned = place / "requirements.txt"
+    entries = re.findall(r"^[\w.-]+==.*?(?=^[\w.-]+==|\Z)", pinned.read_text("utf-8"), flags=MS)
+    pinned.write_text("".join(entry for entry in entries if canonicalize_name(entry.split("==")[0]) in names))
+
+
 def environment() -> dict[str, str]:
     """The tester's own environment, with the real caches and without uv, pytest's settings and any other `LG_*`."""
     kept = {name: text for name, text in os.environ.items() if not name.startswith(("XDG_", "LG_", "PYTEST", "UV_"))}
@@ -140,10 +168,17 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory: pytest.TempPathFactory, hostile: Path) -> Clone:
-    """A clone that two callers at once, standing in the hostile directory, made usable."""
+    """A clone that two callers at once, standing in the hostile directory, made usable.
+
+    Its requirements are those of the programs and of one test file: the environment that runs this has all of them.
+    """
     above = tmp_path_factory.mktemp("with spaces")
     (above / "uv.toml").write_text((hostile / "uv.toml").read_text())
     made = Clone(path=copied(above / "the clone"), environ=environment())
+    for name in LEFT_OUT:
+        shutil.rmtree(made.path / name)
+    ours = needed("lg-orchestration-platform", extra="orch") | needed("lg-orchestration-platform", *BUILDING, *TESTING)
+    keep_requirements(made.path, ours)
     hostile_settings = {"PYTHONPATH": ".", "PIP_USER": "1", "PIP_CONFIG_FILE": "pip.conf", "UV_CONFIG_FILE": "uv.toml"}
     hostile_path = {"PATH": f".::{made.environ['PATH']}:", "PIP_REQUIREMENT": "requirements.txt", "CDPATH": str(above)}
     both = [made.start("setup", cwd=hostile, **hostile_settings, **hostile_path) for _ in range(2)]
@@ -236,10 +271,9 @@ def test_the_tests_run_in_the_clone_wherever_one_stands(clone: Clone, hostile: P
 
 def without_requirements(place: Path) -> None:
     """Leave in a clone only the requirements that build it, so that one more set-up takes seconds."""
-    project, pinned = place / "pyproject.toml", place / "requirements.txt"
+    project = place / "pyproject.toml"
     project.write_text(re.sub(r"^dependencies = \[.*?^\]", "dependencies = []", project.read_text("utf-8"), flags=MS))
-    entries = re.findall(r"^[\w.-]+==.*?(?=^[\w.-]+==|\Z)", pinned.read_text("utf-8"), flags=MS)
-    pinned.write_text("".join(entry for entry in entries if re.split("==", entry)[0] in BUILDING))
+    keep_requirements(place, BUILDING)
 
 
 def test_an_interrupted_set_up_is_begun_anew(clone: Clone, tmp_path: Path) -> None:

@@ -17,6 +17,8 @@ from mcp.client.stdio import StdioServerParameters, stdio_client
 from tests.gateway.fixture_program import FIXTURE
 from tests.gateway.rig import text_of
 
+pytestmark = pytest.mark.usefixtures("programs_by_fork")
+
 SERVERS = ("docs", "search", "tickets", "notes", "mail")
 CALLS = 3
 """Calls of each server in the story."""

@@ -24,7 +24,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     target = tmp_path_factory.mktemp("source")
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, target / name)
-    for name in ("policy", "servers", "gateway", "orchestrator"):
+    for name in ("policy", "servers", "gateway", "orchestrator", "console"):
         shutil.copytree(ROOT / name, target / name, ignore=shutil.ignore_patterns("__pycache__"))
     return target
 
@@ -35,12 +35,13 @@ def run(program: str, *args: str, cwd: Path) -> subprocess.CompletedProcess[str]
     )
 
 
-def test_the_servers_and_the_gateway_work_without_the_orchestrators_extra(
+def test_the_servers_work_without_the_orchestrators_extra_and_the_main_job_with_it(
     source: Path, project: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     gateway = python_program(tmp_path_factory.mktemp("base"), str(source), "lg-gateway")
+    orch = str(Path(gateway).with_name("lg-orch"))
     listed = run(gateway, "tools", cwd=project)
-    refused = run(str(Path(gateway).with_name("lg-orch")), "run", "summarize repo", cwd=project)
+    refused = run(orch, "run", "summarize repo", cwd=project)
     assert listed.returncode == 0, listed.stderr
     assert "fs__apply_patch" in listed.stdout
     assert refused.returncode == 2
@@ -48,8 +49,10 @@ def test_the_servers_and_the_gateway_work_without_the_orchestrators_extra(
     environ = dict(os.environ) | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
     hinted = subprocess.run(line, shell=True, cwd=project, capture_output=True, text=True, timeout=150, env=environ)
     assert hinted.returncode == 0, f"{line}: {hinted.stderr}"
-    again = run(str(Path(gateway).with_name("lg-orch")), "run", "summarize repo", cwd=project)
+    again = run(orch, "run", "summarize repo", cwd=project)
     assert again.returncode == 0, f"after {line}: {again.stderr}"
+    assert "tidal.cli:main" in again.stdout
+    assert_the_hint_of_a_provider_installs_it(orch, project)
 
 
 def assert_the_hint_of_a_provider_installs_it(orch: str, project: Path) -> None:
@@ -63,16 +66,6 @@ def assert_the_hint_of_a_provider_installs_it(orch: str, project: Path) -> None:
     assert hinted.returncode == 0, f"{line}: {hinted.stderr}"
     again = run(orch, *asking, cwd=project)
     assert "there is no API key for anthropic:claude-opus-5" in again.stderr, f"after {line}: {again.stderr}"
-
-
-def test_the_main_job_works_with_the_extra(
-    source: Path, project: Path, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    orch = python_program(tmp_path_factory.mktemp("orch"), f"{source}[orch]", "lg-orch")
-    done = run(orch, "run", "summarize repo", cwd=project)
-    assert done.returncode == 0, done.stderr
-    assert "tidal.cli:main" in done.stdout
-    assert_the_hint_of_a_provider_installs_it(orch, project)
 
 
 @pytest.fixture(scope="module")
@@ -125,6 +118,6 @@ def test_the_wheel_runs_by_uvx_which_warns_before_its_path_goes_into_a_client(
 
 def test_the_wheel_is_installed_by_pipx(wheel: Path, tmp_path: Path) -> None:
     pipx = python_program(tmp_path, "pipx", "pipx")
-    places = {"PIPX_HOME": str(tmp_path / "pipx"), "PIPX_BIN_DIR": str(tmp_path / "bin")}
+    places = {"PIPX_HOME": str(tmp_path / "pipx"), "PIPX_BIN_DIR": str(tmp_path / "bin"), "PIP_NO_COMPILE": "1"}
     installed([pipx, "install", "-q", "--python", sys.executable, str(wheel)], places)
     assert "lg-gateway" in run(str(tmp_path / "bin" / "lg-gateway"), "--version", cwd=tmp_path).stdout

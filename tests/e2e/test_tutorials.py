@@ -6,19 +6,24 @@ Commands of `console` blocks are typed too, without their prompt; what they show
 from __future__ import annotations
 
 import os
-import pty
 import re
 import select
 import shutil
-import sys
 import time
-from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from lg_orch.testing import ScriptedModel, calls, text
+from tests.e2e.typed_shell import typed_shell
 from tests.support import require
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from tests.fork_server import ForkServer
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 PAGES = ("tutorial-agent.md", "tutorial-client.md", "tutorial-team.md")
@@ -76,13 +81,19 @@ def a_shell() -> None:
     require(shutil.which("bash") is not None and shutil.which("git") is not None, "bash and git")
 
 
-def typed(page: str, folder: Path, replaced: Mapping[str, str] | None = None) -> str:
+@pytest.fixture
+def typed(tmp_path: Path, fork_server: ForkServer | None) -> Callable[..., str]:
+    return partial(type_page, tmp_path, fork_server)
+
+
+def type_page(folder: Path, server: ForkServer | None, page: str, replaced: Mapping[str, str] | None = None) -> str:
     """Type the blocks of a page; return what the terminal showed, `@failed` after each command that failed."""
     blocks = re.findall(
         r"^```(sh|console)\n(.*?)^```$", (DOCS / page).read_text("utf-8"), flags=re.MULTILINE | re.DOTALL
     )
     joined = "".join(block if kind == "sh" else prompted(block) for kind, block in blocks)
-    joined = joined.replace("/path/to/lg-orchestration-platform/.venv/bin", str(Path(sys.executable).parent))
+    assert joined.startswith('export PATH="/path/to/lg-orchestration-platform/.venv/bin:$PATH"\n')
+    joined = joined.partition("\n")[2]  # the shell here has them
     for words, others in (replaced or {}).items():
         joined = joined.replace(words, others)
     joined = SERVE.sub(LISTENING, joined).replace("http://127.0.0.1:8765/mcp", '"$URL"')
@@ -91,15 +102,8 @@ def typed(page: str, folder: Path, replaced: Mapping[str, str] | None = None) ->
     work = folder / "work"
     work.mkdir()
     environ = {**os.environ, "HOME": str(folder), "TERM": "dumb", "GIT_PAGER": "cat", "PAGER": "cat"}
-    pid, terminal = pty.fork()
-    if pid == 0:
-        os.chdir(work)
-        os.execvpe("bash", ["bash", str(script)], environ)
-    try:
+    with typed_shell(script, work, environ, server) as terminal:
         return answered(terminal)
-    finally:
-        os.close(terminal)  # hangs up, which ends what still runs there
-        os.waitpid(pid, 0)
 
 
 def prompted(block: str) -> str:
@@ -129,11 +133,11 @@ def failed(shown: str) -> list[str]:
     return re.findall(r"^@failed (.*)$", shown, flags=re.MULTILINE)
 
 
-def test_the_tutorial_of_an_agent_fixes_undoes_waits_and_goes_on(tmp_path: Path) -> None:
+def test_the_tutorial_of_an_agent_fixes_undoes_waits_and_goes_on(typed: Callable[..., str], tmp_path: Path) -> None:
     settings = tmp_path / "scripted.toml"
     with ScriptedModel((*FIX, *FIX)) as model:
         settings.write_text(f'[models.default]\nprovider = "openai"\nmodel = "NAME"\nbase_url = "{model.base_url}"\n')
-        shown = typed("tutorial-agent.md", tmp_path, {"LG_MODEL=openai:NAME": f"LG_CONFIG={settings}"})
+        shown = typed("tutorial-agent.md", {"LG_MODEL=openai:NAME": f"LG_CONFIG={settings}"})
         assert len(model.requests) == 6, shown
     assert failed(shown) == ['3 lg-orch run "fix the failing test" < /dev/null']
     assert summary_is_laid_out(shown)
@@ -141,8 +145,10 @@ def test_the_tutorial_of_an_agent_fixes_undoes_waits_and_goes_on(tmp_path: Path)
     assert "return chart + tide" in (tmp_path / "work" / "tidal" / "tidal.py").read_text()
 
 
-def test_the_tutorial_of_a_client_reads_changes_explains_and_verifies(tmp_path: Path) -> None:
-    shown = typed("tutorial-client.md", tmp_path)
+def test_the_tutorial_of_a_client_reads_changes_explains_and_verifies(
+    typed: Callable[..., str], tmp_path: Path
+) -> None:
+    shown = typed("tutorial-client.md")
     assert failed(shown) == [], shown
     assert re.search(r"^add NOTES\.md ", shown, flags=re.MULTILINE)
     assert not (tmp_path / "work" / "tidal" / "NOTES.md").exists(), "what was changed is taken back"
@@ -151,10 +157,10 @@ def test_the_tutorial_of_a_client_reads_changes_explains_and_verifies(tmp_path: 
     assert "\nintact: " in shown
 
 
-def test_the_tutorial_of_a_team_serves_explains_and_revokes(tmp_path: Path) -> None:
+def test_the_tutorial_of_a_team_serves_explains_and_revokes(typed: Callable[..., str], tmp_path: Path) -> None:
     (tmp_path / "ada.py").write_text(ADA)
     listed, question = "lg-gateway approvals list\n", "$(lg-gateway approvals list | cut -d' ' -f1)"
-    shown = typed("tutorial-team.md", tmp_path, {
+    shown = typed("tutorial-team.md", {
         listed: f"cp ../ada.py .\n{ASKED}{listed}", "approve ap-...": f'approve "{question}"\nwait %2'
     })  # fmt: skip
     assert failed(shown) == [], shown

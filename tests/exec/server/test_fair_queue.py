@@ -18,7 +18,7 @@ from lg_exec.server.fair_queue import Turns
 from lg_policy.errors import LimitExceeded
 from tests.e2e.programs import serving
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("programs_by_fork")]
 
 
 @pytest.fixture

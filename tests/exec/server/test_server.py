@@ -19,7 +19,7 @@ from lg_policy.paths.root import Root
 from tests.exec.helpers import sandboxed, settings, unconfined
 from tests.support import growing
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("programs_by_fork")]
 
 
 @pytest.fixture

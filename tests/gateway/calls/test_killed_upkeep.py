@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from lg_gateway.serving.gateway import Gateway
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("programs_by_fork")]
 ROUNDS = 4
 CALLS = 6
 """Calls that run in one round, half of them under a key."""

@@ -8,9 +8,12 @@ import sys
 from pathlib import Path
 
 import httpx2
+import pytest
 
 from tests.gateway.commands.terminals import gateway_on_terminal
 from tests.gateway.rig import http_gateway, program_environment, server, write_config
+
+pytestmark = pytest.mark.usefixtures("programs_by_fork")
 
 LINK = re.compile(r"http://127\.0\.0\.1:\d+/login#link=([A-Za-z0-9_-]{43})")
 

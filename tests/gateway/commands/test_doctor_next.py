@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from lg_gateway.commands.serving.doctor_setup import Finding, next_step
 from tests.gateway.commands.support_commands import run
 from tests.gateway.rig import server, write_config
+
+pytestmark = pytest.mark.usefixtures("programs_by_fork")
 
 BETTER = Finding(what="github", text="runs with all your rights; to confine it: sandbox = {}")
 DOWN = Finding(what="time", text="restarting: exited with status 1", bad=True)

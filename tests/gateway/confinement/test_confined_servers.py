@@ -20,7 +20,7 @@ from tests.gateway.commands.support_commands import run
 from tests.gateway.rig import ALLOW_ALL, call, gateway_of, make_setup, text_of
 from tests.support import require
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("programs_by_fork")]
 
 SERVER = Path(__file__).parent.parent / "confined_server.py"
 

@@ -9,8 +9,11 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -21,6 +24,8 @@ import mcp_types as t
 import pytest
 from mcp.client import Client
 
+from tests.fork_server import ForkServer
+from tests.forked_programs import programs_of
 from tests.gateway.commands.support_commands import run
 from tests.gateway.elicitation.server_questions import blue
 from tests.gateway.rig import (
@@ -35,7 +40,7 @@ from tests.gateway.rig import (
     until,
     write_config,
 )
-from tests.processes import Output, descendants, end
+from tests.processes import Output, Shared, answers, descendants, end
 from tests.support import require
 
 pytestmark = pytest.mark.anyio
@@ -84,20 +89,61 @@ def workers(pid: int) -> list[int]:
     return found
 
 
-def test_a_session_is_reached_over_any_connection(tmp_path: Path) -> None:
-    config = write_config(tmp_path, server("a"), ALLOW_ALL)
-    with http_gateway("--config", str(config), *WORKERS) as (url, _):
-        for session in sessions_of_both(url):
-            assert [called(url, session, "a__echo", {"text": f"{n}"}) for n in range(8)] == [str(n) for n in range(8)]
-            ended = httpx2.delete(f"{url}/mcp", headers={"mcp-session-id": session}, timeout=WITHIN_S)
-            assert ended.status_code == 200
-            assert post(url, "tools/list", session=session).status_code == 404
-        for strange in ("7-x", "0-x", "1-", "-", "x-1", "99999999999-1"):
-            assert post(url, "tools/list", session=strange).status_code in (400, 404)
+LIMIT = '[[gateway.limits]]\ntools = ["a__big"]\ncalls_per_minute = 6\n'
 
 
-async def test_progress_and_questions_reach_a_client_over_any_worker(tmp_path: Path) -> None:
-    config = write_config(tmp_path, server("a", "--era", "legacy"), ALLOW_ALL)
+@dataclass(frozen=True, kw_only=True)
+class Workers:
+    """A gateway with two workers. `a` speaks both eras, `old` asks as in 2025; `a__big` has a limit."""
+
+    url: str
+    process: subprocess.Popen[str]
+    config: Path
+    places: dict[str, str]
+    """The environment that its state is found by."""
+
+
+@contextmanager
+def two_workers(folder: Path, fork_server: ForkServer | None) -> Iterator[Workers]:
+    config = write_config(folder, server("a"), server("old", "--era", "legacy"), ALLOW_ALL, LIMIT)
+    places = {f"XDG_{name}_HOME": str(folder / name.lower()) for name in ("STATE", "CONFIG", "CACHE", "DATA")}
+    with ExitStack() as stack:
+        with pytest.MonkeyPatch.context() as environment, programs_of(fork_server):
+            for name, place in places.items():
+                environment.setenv(name, place)
+            url, process = stack.enter_context(http_gateway("--config", str(config), *WORKERS))
+        yield Workers(url=url, process=process, config=config, places=places)
+
+
+@pytest.fixture(scope="module")
+def shared_workers(homes: Path, fork_server: ForkServer | None) -> Iterator[Shared[Workers]]:
+    def make() -> AbstractContextManager[Workers]:
+        return two_workers(Path(tempfile.mkdtemp(prefix="workers-", dir=homes)), fork_server)
+
+    with closing(Shared(make, lambda made: answers(made.url))) as shared:
+        yield shared
+
+
+@pytest.fixture
+def both(shared_workers: Shared[Workers], monkeypatch: pytest.MonkeyPatch) -> Workers:
+    made = shared_workers.get()
+    for name, place in made.places.items():
+        monkeypatch.setenv(name, place)
+    return made
+
+
+def test_a_session_is_reached_over_any_connection(both: Workers) -> None:
+    for session in sessions_of_both(both.url):
+        told = [called(both.url, session, "a__echo", {"text": f"{n}"}) for n in range(8)]
+        assert told == [str(n) for n in range(8)]
+        ended = httpx2.delete(f"{both.url}/mcp", headers={"mcp-session-id": session}, timeout=WITHIN_S)
+        assert ended.status_code == 200
+        assert post(both.url, "tools/list", session=session).status_code == 404
+    for strange in ("7-x", "0-x", "1-", "-", "x-1", "99999999999-1"):
+        assert post(both.url, "tools/list", session=strange).status_code in (400, 404)
+
+
+async def test_progress_and_questions_reach_a_client_over_any_worker(both: Workers) -> None:
     asked: list[str] = []
     progress: list[float] = []
 
@@ -108,43 +154,40 @@ async def test_progress_and_questions_reach_a_client_over_any_worker(tmp_path: P
     async def note(done: float, _total: float | None, _text: str | None) -> None:
         progress.append(done)
 
-    with anyio.fail_after(WITHIN_S), http_gateway("--config", str(config), *WORKERS) as (url, _):
+    with anyio.fail_after(WITHIN_S):
         for _ in range(4):  # each answer to a question goes over a connection of its own, perhaps to the other worker
-            async with Client(f"{url}/mcp", mode="legacy", elicitation_callback=cast(Any, elicit)) as client:
-                await client.call_tool("a__progress", {}, progress_callback=cast(Any, note))
-                assert text_of(await client.call_tool("a__ask", {"rounds": 2})) == "accept blue; accept blue"
+            async with Client(f"{both.url}/mcp", mode="legacy", elicitation_callback=cast(Any, elicit)) as client:
+                await client.call_tool("old__progress", {}, progress_callback=cast(Any, note))
+                assert text_of(await client.call_tool("old__ask", {"rounds": 2})) == "accept blue; accept blue"
     assert progress == [1, 2, 3] * 4
     assert len(asked) == 8
 
 
-def test_a_second_gateway_does_not_get_a_part_of_the_clients(tmp_path: Path) -> None:
-    config = write_config(tmp_path, server("a"), ALLOW_ALL)
-    with http_gateway("--config", str(config), *WORKERS) as (url, _):
-        port = url.rpartition(":")[2]
-        second = run("serve", "--transport", "http", "--no-login", "--port", port, "--config", str(config), *WORKERS)
+@pytest.mark.usefixtures("programs_by_fork")
+def test_a_second_gateway_does_not_get_a_part_of_the_clients(both: Workers) -> None:
+    port = both.url.rpartition(":")[2]
+    config = ("--config", str(both.config))
+    second = run("serve", "--transport", "http", "--no-login", "--port", port, *config, *WORKERS)
     assert second.returncode == 2, second.stderr
     assert f"cannot listen on 127.0.0.1 port {port}" in second.stderr
 
 
-def test_a_limit_holds_for_all_workers_together(tmp_path: Path) -> None:
-    limit = '[[gateway.limits]]\ntools = ["a__echo"]\ncalls_per_minute = 6\n'
-    config = write_config(tmp_path, server("a"), ALLOW_ALL, limit)
-    with http_gateway("--config", str(config), *WORKERS) as (url, _):
-        texts = [called(url, session, "a__echo", {"text": "x"}) for session in sessions_of_both(url) for _ in range(10)]
+def test_a_limit_holds_for_all_workers_together(both: Workers) -> None:
+    sessions = sessions_of_both(both.url)
+    texts = [called(both.url, session, "a__big", {"size": 1}) for session in sessions for _ in range(10)]
     assert texts.count("x") == 6
     assert all("limit" in text for text in texts if text != "x")
 
 
-async def test_new_settings_reach_every_worker(tmp_path: Path) -> None:
-    config = write_config(tmp_path, server("a"), ALLOW_ALL)
-    with http_gateway("--config", str(config), *WORKERS) as (url, process):
-        sessions = sessions_of_both(url)
-        assert [called(url, session, "a__echo", {"text": "x"}) for session in sessions] == ["x", "x"]
-        write_config(tmp_path, server("a"), ALLOW_ALL, '[[gateway.rules]]\ntools = ["a__echo"]\neffect = "deny"\n')
-        process.send_signal(signal.SIGHUP)
-        await until(
-            lambda: all("Unknown tool" in called(url, session, "a__echo", {"text": "x"}) for session in sessions)
-        )
+async def test_new_settings_reach_every_worker(both: Workers) -> None:
+    sessions = sessions_of_both(both.url)
+    assert [called(both.url, session, "a__peek", {"text": "x"}) for session in sessions] == ["x", "x"]
+    denied = '[[gateway.rules]]\ntools = ["a__peek"]\neffect = "deny"\n'
+    both.config.write_text(both.config.read_text() + denied)
+    both.process.send_signal(signal.SIGHUP)
+    await until(
+        lambda: all("Unknown tool" in called(both.url, session, "a__peek", {"text": "x"}) for session in sessions)
+    )
 
 
 async def test_a_worker_that_cannot_be_started_again_is_tried_again(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from tests.gateway.rig import ALLOW_ALL, gateway_of, program_environment, record
 from tests.gateway.upstream_login.protected_site import browse, protected_site, query_of, settings
 from tests.gateway.upstream_login.support_logins import log_in, spec_of, whoami
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("programs_by_fork")]
 
 
 async def test_a_server_that_wants_a_login_says_so_and_is_up_by_itself_once_somebody_logged_in(tmp_path: Path) -> None:

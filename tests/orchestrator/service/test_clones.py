@@ -12,6 +12,8 @@ from lg_orch.testing import ScriptedModel
 from tests.orchestrator.service.serving import serving
 from tests.scripted_settings import scripted_settings
 
+pytestmark = pytest.mark.usefixtures("programs_by_fork")
+
 WHO = ["-c", "user.name=ann", "-c", "user.email=ann@example.com"]
 
 
@@ -52,10 +54,7 @@ def test_a_run_works_on_a_clone_and_its_branch_can_be_fetched(tmp_path: Path, mo
             assert git(source, "show", f"{branch['name']}:log.txt") == "begin\na-r0001\nb-r0001\nend\n"
             assert b"+a-r0001" in api("GET", f"/v1/runs/{run_id}/artifacts/branch.patch").data
             assert api("POST", f"/v1/runs/{run_id}/undo").status == 202
-            for _ in range(10_000):
-                undo = api.run(run_id)["undo"]
-                if undo["state"] != "queued":
-                    break
+            undo = api.undone(run_id)
             assert (undo["state"], undo["branch"]) == ("done", None), "an undone run has no branch"
             assert api("GET", f"/v1/runs/{run_id}/artifacts/branch.patch").status == 404
             refused = api.until(missing, "refused", "failed", "done")

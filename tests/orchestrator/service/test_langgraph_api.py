@@ -18,6 +18,8 @@ from tests.scripted_settings import scripted_settings
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.usefixtures("programs_by_fork")
+
 INPUT: dict[str, Any] = {
     "messages": [{"role": "user", "content": [{"type": "text", "text": "insert two lines, token r0001"}]}]
 }

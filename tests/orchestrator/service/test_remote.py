@@ -13,6 +13,8 @@ from tests.orchestrator.service.serving import serving
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.usefixtures("programs_by_fork")
+
 
 def test_a_run_is_made_shown_and_listed_on_a_server(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+pytestmark = pytest.mark.usefixtures("programs_by_fork")
+
 
 @pytest.fixture
 def repo(tmp_path: Path) -> Path:

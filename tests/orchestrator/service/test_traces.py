@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
 from lg_orch.runs.spans import shared_provider
 from tests.orchestrator.runs.collector import collecting, spans_of
 from tests.orchestrator.service.serving import serving
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+pytestmark = pytest.mark.usefixtures("programs_by_fork")
 
 
 def test_the_gateways_spans_of_a_call_stand_below_those_of_the_run(tmp_path: Path) -> None:

@@ -19,6 +19,8 @@ from tests.scripted_settings import scripted_settings
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.usefixtures("programs_by_fork")
+
 
 @pytest.fixture
 def repo(tmp_path: Path) -> Path:

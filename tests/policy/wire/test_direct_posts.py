@@ -19,6 +19,8 @@ from tests.policy.wire.programs import DIRECT_SERVER
 ERAS = pytest.mark.parametrize("era", ["2025-11-25", "2026-07-28"])
 Answered = tuple[int, list[tuple[str, str]], bytes]
 
+pytestmark = pytest.mark.usefixtures("servers_by_fork")
+
 
 class Posting:
     """A client that sends the requests that it is told to, with the headers of its era."""
@@ -128,7 +130,7 @@ def posting(era: str) -> Iterator[Posting]:
 
 
 @pytest.fixture(scope="module")
-def port() -> Iterator[int]:
+def port(servers_by_fork: None) -> Iterator[int]:
     with serving() as found:
         yield found
 

@@ -18,7 +18,7 @@ from lg_policy.wire.http_front import LOOPBACK_HOSTS, LOOPBACK_ORIGINS, Addresse
 from lg_policy.wire.http_limits import MAX_UNFINISHED, Limits, limited_protocol
 from tests.policy.wire.programs import http_server
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("servers_by_fork")]
 JSON = {"content-type": "application/json", "accept": "application/json, text/event-stream"}
 HELLO = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}}
 INITIALIZE = {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": HELLO}

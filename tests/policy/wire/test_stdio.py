@@ -20,6 +20,8 @@ COMMAND = [sys.executable, "-m", "tests.policy.wire.fixture_server"]
 HELLO = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}}
 WAIT_S = 60
 
+pytestmark = pytest.mark.usefixtures("servers_by_fork")
+
 
 def message(number: int | None, method: str, params: dict[str, Any] | None = None) -> bytes:
     fields = {"jsonrpc": "2.0", "method": method, **({} if number is None else {"id": number})}
