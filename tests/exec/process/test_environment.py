@@ -231,3 +231,34 @@ def test_the_node_that_the_project_names_is_found_before_newer_ones(root: Path, 
     assert "v22" in Programs(root, "auto", home=home).find("lg-node", SYSTEM).path
     (root / ".nvmrc").write_text("v20\n")
     assert "v20.1.0" in Programs(root, "auto", home=home).find("lg-node", SYSTEM).path
+
+
+def long_head(interpreter: str) -> str:
+    return f"#!/bin/sh\n'''exec' \"{interpreter}\" \"$0\" \"$@\"\n' '''\n"
+
+
+@pytest.mark.parametrize(
+    ("what", "wanted"),
+    [("python removed", "python"), ("python removed", "pytest"), ("moved", "pytest"), ("moved, long path", "pytest")],
+)
+def test_an_environment_that_was_moved_or_lost_its_python_is_named_with_how_to_make_it_anew(
+    root: Path, home: Path, what: str, wanted: str
+) -> None:
+    venv = make_venv(root / ".venv")
+    script = program(venv / "bin" / "pytest")
+    gone = venv.parent.parent / "before" / ".venv" / "bin" / "python"
+    if what == "python removed":
+        (venv / "bin" / "python").unlink()
+        (venv / "bin" / "python").symlink_to(gone)
+        script.write_text(f"#!{venv}/bin/python\n")
+    else:
+        script.write_text(long_head(str(gone)) if "long" in what else f"#!{gone}\n")
+    with pytest.raises(NotFound, match=f"{gone} is not there") as told:
+        Programs(root, "auto", home=home).find(wanted, PROJECT)
+    assert "python3 -m venv --clear .venv" in told.value.hint
+
+
+def test_a_pipe_in_place_of_a_program_is_not_waited_for(root: Path, home: Path) -> None:
+    os.mkfifo(make_venv(root / ".venv") / "bin" / "pytest")
+    with pytest.raises(NotFound):
+        Programs(root, "auto", home=home).find("pytest", PROJECT)

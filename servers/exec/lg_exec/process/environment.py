@@ -14,8 +14,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from lg_exec.process.known_environments import Candidate, candidates, node_version
+from lg_exec.process.script_interpreter import gone_interpreter
 from lg_policy.config.settings import CommandTemplate
 from lg_policy.errors import NotFound
+from lg_policy.printing import visible
 
 SYSTEM_PATH = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
 _HOME_TOOLS = (".local/bin", ".cargo/bin", ".nvm/versions/node/*/bin", ".volta/bin", ".bun/bin", "go/bin")
@@ -132,6 +134,11 @@ class Programs:
         projects = self.projects()
         for project in projects:
             path = f"{project.bin}/{wanted}{_EXE}"
+            if project.kind == "venv" and (gone := gone_interpreter(path)):
+                why = f"{visible(gone[:300])} is not there: the environment was moved, or its Python was removed"
+                raise NotFound(
+                    f"{path} cannot be started: {why}", hint=f"make it anew, {self._how_to_create(wanted, anew=True)}"
+                )
             if os.path.isfile(path) and os.access(path, os.X_OK):
                 return Program(path=path, prefixes=project.prefixes)
         node = self._is_node(wanted)
@@ -251,7 +258,7 @@ class Programs:
     def _has(self, *names: str) -> bool:
         return any(os.path.isfile(f"{self._root}/{name}") for name in names)
 
-    def _how_to_create(self, wanted: str) -> str:
+    def _how_to_create(self, wanted: str, *, anew: bool = False) -> str:
         if self._is_node(wanted):
             package = _NODE_TOOLS.get(wanted, wanted)
             return f"in {self._root}: npm install" + ("" if self._has("package.json") else f" --save-dev {package}")
@@ -264,7 +271,7 @@ class Programs:
         things += ["-r requirements.txt"] if self._has("requirements.txt") else []
         things += [wanted] if wanted != "python" else []
         install = f" && {venv}/bin/python -m pip install {' '.join(things)}" if things else ""
-        return f"in {self._root}: python3 -m venv {venv}{install}"
+        return f"in {self._root}: python3 -m venv {'--clear ' if anew else ''}{venv}{install}"
 
     def _search_path(self) -> Iterator[str]:
         if sys.platform == "win32":

@@ -19,19 +19,22 @@ import anyio
 
 from lg_exec.process.container import ChangeSet, Limits
 from lg_exec.process.orphans import Orphans
+from lg_exec.process.script_interpreter import interpreter_of
 from lg_exec.process.worker_thread import Work
 from lg_exec.process.written_bytes import Storage
 from lg_exec.sandbox.layout import Layout
 from lg_exec.sandbox.unconfined import rlimits, signal_name
 from lg_exec.write_back.carrier import Kept
 from lg_policy.changes.removal import remove_tree
-from lg_policy.errors import LgError, SandboxUnavailable
+from lg_policy.errors import LgError, NotFound, SandboxUnavailable
+from lg_policy.printing import visible
 from lg_policy.sandbox import process_tree
 from lg_policy.sandbox.bubblewrap import NAMESPACES, memory_file, nul_separated
 from lg_policy.sandbox.cgroups import Group
 from lg_policy.sandbox.process_tree import Usage
 
 _SETUP_S = 20.0
+_NO_PROGRAM = "bwrap: execvp "
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -220,7 +223,10 @@ class Sandboxed:
         code = self._messages().get("exit-code")
         if code is None and returncode >= 0:
             lines = [line for line in complaint.splitlines() if line.startswith("bwrap: ")]
-            raise SandboxUnavailable(f"the sandbox could not be set up: {lines[-1] if lines else complaint[-300:]}")
+            last = lines[-1] if lines else complaint[-300:]
+            if last.startswith(_NO_PROGRAM):  # the sandbox stands, and shows no such program
+                raise _not_startable(last.removeprefix(_NO_PROGRAM))
+            raise SandboxUnavailable(f"the sandbox could not be set up: {last}")
         if code is None:
             return None, signal_name(-returncode)
         # As shells do, bwrap reports death by signal N as 128 + N.
@@ -257,3 +263,16 @@ class Sandboxed:
     def _close_child_ends(self) -> None:
         while self._child_ends:
             os.close(self._child_ends.pop())
+
+
+def _not_startable(complaint: str) -> NotFound:
+    """Return why a program could not be started in a sandbox that stood. `complaint` is its path and the reason."""
+    path, _, why = complaint.rpartition(": ")
+    interpreter = interpreter_of(path)
+    if not interpreter:
+        return NotFound(f"{visible(path)} could not be started: {why}", hint="check that it is built for this system")
+    return NotFound(
+        f"{visible(path)} could not be started: its first line names {visible(interpreter[:300])}, which commands"
+        " cannot see",
+        hint="if its environment was moved or copied, make it anew",
+    )
