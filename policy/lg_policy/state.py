@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import logging
 import os
 import secrets
 import stat
@@ -24,6 +25,8 @@ from lg_policy.errors import ConfigError
 
 if sys.platform != "win32":
     import fcntl
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,12 +62,14 @@ def open_state(
     root: Path | None,
     config: Path | None = None,
     explicit: Path | None = None,
+    existing: bool = False,
     environ: Mapping[str, str] = os.environ,
 ) -> StateDir:
     """Find or create (mode 0700) the state directory of `root`, or of `config` if there is no root.
 
-    `explicit` (`--state-dir`, `LG_STATE_DIR`) is used as it is. Raises `ConfigError` when the directory would lie
-    inside the root, where the agent could reach it, or cannot be created.
+    `explicit` (`--state-dir`, `LG_STATE_DIR`) is used as it is; with `existing` it must be there, else its making is
+    told: its name may have been mistyped. Raises `ConfigError` when the directory would lie inside the root, where the
+    agent could reach it, or cannot be created.
     """
     subject = root if root is not None else config
     if subject is None:
@@ -74,10 +79,20 @@ def open_state(
     if root is not None:
         refuse_inside(path, root, "the state directory")
         refuse_around_settings(root, environ)
+    if explicit is not None and existing:
+        refuse_missing(path)
+    if explicit is not None and not path.exists():
+        log.warning("made the state directory %r, which was not there", str(path))
     make_private(path)
     if explicit is None:
         _record(path.parent, state_id, os.path.realpath(subject))
     return StateDir(path=path, id=state_id)
+
+
+def refuse_missing(path: Path) -> None:
+    """Raise `ConfigError` for a state directory that is not there: in a new one, nothing would be found."""
+    if not path.is_dir():
+        raise ConfigError(f"there is no state directory {path}", hint="check --state-dir or LG_STATE_DIR")
 
 
 def root_lock(root: Path, environ: Mapping[str, str] = os.environ) -> Path | None:

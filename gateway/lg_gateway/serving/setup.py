@@ -26,7 +26,7 @@ from lg_policy.config.loading import Loaded, closed_to_changes, load_settings
 from lg_policy.config.settings import Settings, UpstreamSettings
 from lg_policy.config.trust import FILE_NAME, repository_layer
 from lg_policy.errors import ConfigError, SandboxUnavailable
-from lg_policy.state import StateDir, config_home, key_dir, load_key, make_private, open_state, root_id
+from lg_policy.state import StateDir, config_home, key_dir, load_key, make_private, open_state, refuse_missing, root_id
 
 if TYPE_CHECKING:
     from lg_gateway.ledger.ledger import Ledger
@@ -110,17 +110,22 @@ class _Basis:
     state: StateDir
 
 
-def locate(flags: CommonFlags, *, mcp_json: Path | None, environ: Mapping[str, str] = os.environ) -> GatewayLocation:
+def locate(
+    flags: CommonFlags, *, mcp_json: Path | None, existing: bool = True, environ: Mapping[str, str] = os.environ
+) -> GatewayLocation:
     """Find the state that a gateway with these flags uses, without preparing one. Raises `ConfigError`.
 
-    A state directory that is named needs no root to be found: the current directory is none then.
+    A state directory that is named needs no root to be found: the current directory is none then. With `existing` it
+    must be there if it holds the store.
     """
     if flags.state_dir is not None and flags.root is None:
+        settings = _load(flags, None, environ).settings
+        if existing and store_url(settings.store.url, environ) is None:
+            refuse_missing(flags.state_dir.absolute())
         make_private(flags.state_dir.absolute())
         state = StateDir(path=flags.state_dir.absolute(), id=root_id(flags.state_dir))
-        settings = _load(flags, None, environ).settings
     else:
-        basis = _basis(flags, mcp_json, environ)
+        basis = _basis(flags, mcp_json, environ, existing=existing)
         state, settings = basis.state, basis.loaded.settings
     return GatewayLocation(
         state=state,
@@ -158,7 +163,7 @@ def prepare(flags: CommonFlags, *, mcp_json: Path | None, environ: Mapping[str, 
     )
 
 
-def _basis(flags: CommonFlags, mcp_json: Path | None, environ: Mapping[str, str]) -> _Basis:
+def _basis(flags: CommonFlags, mcp_json: Path | None, environ: Mapping[str, str], *, existing: bool = False) -> _Basis:
     root = _existing_directory(flags.root) if flags.root is not None else None
     loaded = _load(flags, root, environ)
     if root is None and needs_root(loaded.settings.gateway, mcp_json):
@@ -174,7 +179,13 @@ def _basis(flags: CommonFlags, mcp_json: Path | None, environ: Mapping[str, str]
     files = (flags.config, mcp_json, Path(pins) if pins is not None else None)
     for each in (root, *others):
         loaded = closed_to_changes(loaded, each, files) if each is not None else loaded
-    state = open_state(root=root, config=mcp_json or flags.config, explicit=flags.state_dir, environ=environ)
+    state = open_state(
+        root=root,
+        config=mcp_json or flags.config,
+        explicit=flags.state_dir,
+        existing=existing and store_url(loaded.settings.store.url, environ) is None,
+        environ=environ,
+    )
     for own in others:
         refuse_reach(own, state.path, environ)
     return _Basis(root=root, loaded=loaded, servers=servers, state=state)

@@ -57,7 +57,7 @@ def chosen(args: argparse.Namespace) -> Sequence[FoundRun]:
 
     if args.all:
         return everywhere(args)
-    root, state = locate(args)
+    root, state = locate(args, existing=True)
     return list(runs_of(root, state.path))
 
 

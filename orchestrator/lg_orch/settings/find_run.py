@@ -15,7 +15,7 @@ from lg_orch.runs.run_directory import RUN_ID, RunDir, all_runs
 from lg_orch.runs.run_root import RunRoot, require_root, run_root
 from lg_policy.config.flags import common_flags
 from lg_policy.errors import ConfigError, UnknownName, UsageError
-from lg_policy.state import find_states, root_id, state_home
+from lg_policy.state import find_states, refuse_missing, root_id, state_home
 
 if TYPE_CHECKING:
     import argparse
@@ -115,6 +115,7 @@ def _named_root(args: argparse.Namespace, environ: Mapping[str, str]) -> Path | 
 def _runs(args: argparse.Namespace, environ: Mapping[str, str]) -> Iterator[FoundRun]:
     flags, known = common_flags(args), find_states(environ)
     if flags.state_dir is not None:
+        refuse_missing(flags.state_dir.absolute())
         places = [flags.state_dir.absolute()]
     else:
         places = [state_home(environ) / state_id for state_id in known]
@@ -129,7 +130,7 @@ def _runs(args: argparse.Namespace, environ: Mapping[str, str]) -> Iterator[Foun
 def _last(args: argparse.Namespace, environ: Mapping[str, str]) -> FoundRun:
     from lg_orch.settings.setup import locate
 
-    root, state = locate(args, environ)
+    root, state = locate(args, environ, existing=True)
     found = next(runs_of(root, state.path, environ), None)
     if found is None:
         raise UnknownName(f"there is no run in {root} yet", hint="`lg-orch runs list --all` shows those elsewhere")

@@ -35,15 +35,17 @@ class CommandSetup:
     state: StateDir
 
 
-def locate(args: argparse.Namespace, environ: Mapping[str, str] = os.environ) -> tuple[Path, StateDir]:
+def locate(
+    args: argparse.Namespace, environ: Mapping[str, str] = os.environ, *, existing: bool = False
+) -> tuple[Path, StateDir]:
     """Find the root and its state directory, and write the traces that killed runs owe it; settings are not read.
 
-    Raises `ConfigError`.
+    With `existing`, a state directory that is named must be there. Raises `ConfigError`.
     """
     flags = common_flags(args)
     root = find_root(flags.root, environ)
     _refuse_broad(root, flags.allow_broad_root)
-    state = open_state(root=root, explicit=flags.state_dir, environ=environ)
+    state = open_state(root=root, explicit=flags.state_dir, existing=existing, environ=environ)
     if owing_runs(state.path):
         from lg_orch.runs.trace import complete_owed
 

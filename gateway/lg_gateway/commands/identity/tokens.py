@@ -21,7 +21,7 @@ MAX_DAYS = 3660
 
 def run(args: argparse.Namespace) -> int:
     """`lg-gateway tokens ACTION`."""
-    located = locate(common_flags(args), mcp_json=args.mcp_json)
+    located = locate(common_flags(args), mcp_json=args.mcp_json, existing=args.action != "create")
     try:
         access = StoreAccess(located)
         try:
