@@ -166,6 +166,22 @@ def test_a_copy_for_the_client_goes_into_its_own_home_and_through_no_link(tmp_pa
     assert (own / ".claude.json").read_text() == "changed by the client"
 
 
+@pytest.mark.attack("Confined programs", "looks into the account's home directory where `HOME` names another one")
+def test_a_client_has_the_home_directory_that_its_user_named(root: Path, tmp_path: Path) -> None:
+    home, program = tmp_path / "my home", tmp_path / "bin" / "codex"
+    (home / ".codex").mkdir(parents=True)
+    (home / ".ssh").mkdir()
+    program.parent.mkdir()
+    program.write_text('#!/bin/sh\necho "$HOME"; ls -A "$HOME"; echo x > ~/.codex/written; ls -A ~root ~/.ssh\n')
+    program.chmod(0o755)
+    argv = [sys.executable, "-P", "-m", "lg_gateway", "confine", "--root", str(root), "--", str(program)]
+    done = subprocess.run(
+        argv, capture_output=True, text=True, timeout=150, env=program_environment({"HOME": str(home)})
+    )
+    assert done.stdout.splitlines() == [str(home), ".codex"], done.stderr
+    assert (home / ".codex" / "written").read_text() == "x\n"
+
+
 @pytest.mark.attack("Confined programs", "types into the terminal of the person who started it")
 def test_a_confined_client_has_the_terminal_and_cannot_type_into_it(root: Path) -> None:
     code = (

@@ -183,6 +183,26 @@ async def test_a_home_that_is_kept_ends_at_its_limit(tmp_path: Path, root: Path)
     assert (await run_confined(box, "print('again')"))[0] == "again\n"
 
 
+@pytest.mark.attack("Confined programs", "fills the disk with files that it has deleted and holds open")
+async def test_deleted_files_that_are_open_count_for_the_home(tmp_path: Path, root: Path) -> None:
+    box = confinement(tmp_path, home_mb=2, raise_home_with="raise it")
+    fill = """
+import os, time
+kept = []
+for _ in range(200):
+    kept.append(open(os.path.expanduser("~/file"), "w+b"))
+    kept[-1].write(os.urandom(1 << 20))
+    kept[-1].flush()
+    os.unlink(kept[-1].name)
+    time.sleep(0.25)
+print("survived")
+"""
+    shown, confined = await run_confined(box, fill)
+    assert "survived" not in shown
+    assert " MB of it in deleted files that are still open, and 2 MB are allowed" in confined.breach()
+    assert (await run_confined(box, "print('again')"))[0] == "again\n"
+
+
 @pytest.mark.attack("Confined programs", "uses the proxy of the gateway's environment, or names one in its own")
 async def test_a_proxy_of_the_environment_carries_named_hosts_only(
     tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch

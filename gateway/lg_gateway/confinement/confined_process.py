@@ -327,7 +327,7 @@ async def _watch_memory(confined: Confined, limit: int) -> None:
 
 async def _watch_home(confined: Confined, home: HomeSize) -> None:
     """End a program whose home takes more of the disk than it may."""
-    why = await home.reached()
+    why = await home.reached(confined.inner)
     _end_for(confined, f"disk: {why}", why)
 
 

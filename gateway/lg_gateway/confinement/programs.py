@@ -9,7 +9,7 @@ import glob
 import os
 import pwd
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from lg_policy.sandbox.system_view import SYSTEM_PREFIXES
@@ -18,6 +18,8 @@ SYSTEM_PATH = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/s
 _BESIDE = {"uvx": ("uv",), "pipx": (), "npx": ("node", "npm"), "npm": ("node",), "pnpm": ("node",), "bunx": ("bun",)}
 """Programs that start others from their own directory."""
 _LINKS = 16
+_SHARED = ("/", "/proc", "/sys", "/dev", "/run", "/etc", "/var", "/tmp", "/home", "/boot")  # noqa: S108  # only compared
+"""What is nobody's home directory, whatever `HOME` says."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +36,13 @@ def user_home() -> str:
         return os.path.realpath(pwd.getpwuid(os.geteuid()).pw_dir)
     except KeyError:
         return "/"
+
+
+def home_of(environ: Mapping[str, str]) -> str:
+    """Return the home directory that programs started from here have: `HOME`, where it names a directory of its own."""
+    named = environ.get("HOME", "")
+    real = os.path.realpath(named) if os.path.isabs(named) and os.path.isdir(named) else ""
+    return real if real and real not in _SHARED and not in_system(real) else user_home()
 
 
 def needs_of(program: str, home: str) -> ProgramNeeds:
@@ -87,8 +96,7 @@ def _installation(path: str, home: str) -> Iterator[str]:
         return
     install = os.path.dirname(os.path.dirname(path))
     real = os.path.realpath(install)
-    private = f"{home}/".startswith((f"{install}/", f"{real}/")) or os.path.dirname(real) == home
-    if private or not os.path.isdir(f"{install}/lib"):
+    if _shows_home(install, real, home) or not os.path.isdir(f"{install}/lib"):
         yield path
         return
     yield from dict.fromkeys((install, real))
@@ -102,6 +110,12 @@ def _installation(path: str, home: str) -> Iterator[str]:
 def is_python(prefix: str, home: str) -> bool:
     """Return whether a directory is an installation of Python, and shows nothing of the home directory beside."""
     real = os.path.realpath(prefix)
-    if f"{home}/".startswith((f"{prefix}/", f"{real}/")) or os.path.dirname(real) == home:
+    if _shows_home(prefix, real, home):
         return False
     return any(os.path.isfile(found) for found in glob.glob(f"{glob.escape(prefix)}/lib/python3*/os.py"))
+
+
+def _shows_home(path: str, real: str, home: str) -> bool:
+    """Return whether a directory is a home directory, or holds one, or lies straight below one."""
+    homes = (home, user_home())
+    return any(f"{own}/".startswith((f"{path}/", f"{real}/")) or os.path.dirname(real) == own for own in homes)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from lg_gateway.confinement.confinement import Confinement, named_path, overlap
 from lg_gateway.confinement.hosts import read_patterns
-from lg_gateway.confinement.programs import user_home
+from lg_gateway.confinement.programs import home_of
 from lg_gateway.processes.gateway_paths import GatewayPaths
 from lg_policy.config.gateway import UpstreamSandboxSettings
 from lg_policy.config.settings import Settings
@@ -46,7 +46,7 @@ def server_confinement(
         network=sandbox.network,
         read=paths("read", sandbox.read),
         write=paths("write", sandbox.write),
-        home=user_home(),
+        home=home_of(place.environ),
         private_home=str(folder / name / "home") if sandbox.home == "kept" else None,
         state=str(folder),
         memory_mb=sandbox.memory_mb,

@@ -16,7 +16,7 @@ from lg_gateway.confinement.confined_client import ClientLaunch, run_client
 from lg_gateway.confinement.confinement import INSIDE, Confinement, within
 from lg_gateway.confinement.hosts import read_patterns
 from lg_gateway.confinement.known_clients import existing, known_client
-from lg_gateway.confinement.programs import user_home
+from lg_gateway.confinement.programs import home_of
 from lg_gateway.processes.child_process import Reaper
 from lg_gateway.processes.server_sandboxes import shown_paths
 from lg_gateway.serving.logs import start_logging
@@ -83,7 +83,7 @@ def _launch(args: argparse.Namespace, words: list[str]) -> ClientLaunch:
 def _confinement(
     setup: GatewaySetup, args: argparse.Namespace, root: str, root_mode: str, network: tuple[str, ...], program: str
 ) -> Confinement:
-    settings, client, home = setup.settings.gateway.confine, known_client(program), user_home()
+    settings, client, home = setup.settings.gateway.confine, known_client(program), home_of(os.environ)
     state, environ = setup.state.path, setup.environ
     folder, name = state / FOLDER, os.path.basename(program) or "client"
     written = shown_paths(settings.write, "[gateway.confine] write", state, environ)

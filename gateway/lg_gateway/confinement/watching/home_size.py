@@ -16,8 +16,10 @@ from pathlib import Path
 import anyio.to_thread
 
 from lg_gateway.confinement.confinement import Confinement
+from lg_gateway.confinement.watching.deleted_files import deleted_size
 from lg_policy.errors import SandboxUnavailable
 from lg_policy.printing import visible
+from lg_policy.sandbox import process_tree
 from lg_policy.state import replace_file
 
 SAMPLE_S = 1.0
@@ -71,6 +73,7 @@ class HomeSize:
     """The limit of one home. Without a home that is kept, there is nothing to watch."""
 
     def __init__(self, confinement: Confinement) -> None:
+        self._confinement = confinement
         self._home = confinement.private_home
         self._limit = confinement.home_mb << 20
         self._limit_mb = confinement.home_mb
@@ -82,7 +85,7 @@ class HomeSize:
         """Raise `SandboxUnavailable` if the program was ended for its home, and it still is too large. Blocks."""
         if self._home is None or not os.path.exists(self._mark):
             return
-        why = self._over()
+        why = self._measured()[1]
         if why:
             raise SandboxUnavailable(
                 f"{self._name} was not started: its home {visible(self._home)} {why}",
@@ -90,8 +93,8 @@ class HomeSize:
             )
         os.unlink(self._mark)
 
-    async def reached(self) -> str:
-        """Wait until the home is over its limit, and return what to say about it."""
+    async def reached(self, inner: int) -> str:
+        """Wait until the home is over its limit, and return what to say about it. `inner` is the first process."""
         if self._home is None:
             await asyncio.get_running_loop().create_future()
         home = str(self._home)
@@ -99,7 +102,7 @@ class HomeSize:
         while True:
             now, room = time.monotonic(), _free(home)
             if now - measured > max(MEASURE_S, pause) or (free - room > left // 2 and now - measured > pause):
-                size, why = await anyio.to_thread.run_sync(self._measured)
+                size, why = await anyio.to_thread.run_sync(self._measured, inner)
                 if why:
                     with suppress(OSError):  # on a disk that is full; then it is measured again after the next start
                         await anyio.to_thread.run_sync(replace_file, Path(self._mark), b"")
@@ -108,15 +111,18 @@ class HomeSize:
                 measured = time.monotonic()
             await asyncio.sleep(SAMPLE_S)
 
-    def _over(self) -> str:
-        return self._measured()[1]
-
-    def _measured(self) -> tuple[int, str]:
+    def _measured(self, inner: int = 0) -> tuple[int, str]:
+        """Return the size, with what processes hold of deleted files, and what to say if that is too much. Blocks."""
         try:
             size = size_of(str(self._home))
+            deleted = deleted_size(self._confinement, process_tree.members(inner)) if inner else 0
         except OverflowError as error:
             return self._limit, f"is over its limit of {self._limit_mb} MB: {error}"
-        return size, f"takes {size >> 20} MB, and {self._limit_mb} MB are allowed" if size > self._limit else ""
+        size += deleted
+        if size <= self._limit:
+            return size, ""
+        held = f", {deleted >> 20} MB of it in deleted files that are still open" if deleted >> 20 else ""
+        return size, f"takes {size >> 20} MB{held}, and {self._limit_mb} MB are allowed"
 
 
 def _free(directory: str) -> int:
