@@ -82,9 +82,14 @@ def without_servers(path: Path, servers: Mapping[str, Mapping[str, Any]]) -> Set
     return SettingsEdit(path=path, before=before, after=after, added={}, unchanged=(), taken=kept, left=left)
 
 
+def servers_in(path: Path) -> Mapping[str, Any]:
+    """Return the tables of servers in a settings file, by name. Raises `ConfigError`."""
+    return _servers(path, read_settings_text(path)[1])
+
+
 def reserved_names(path: Path) -> tuple[str, ...]:
     """Return the names of our own servers in a settings file, or those they have where it names no server."""
-    known = _servers(path, read_settings_text(path)[1])
+    known = servers_in(path)
     return tuple(name for name, table in known.items() if "builtin" in table) if known else BUILTINS
 
 

@@ -35,6 +35,8 @@ class InstallRecord:
     """The servers that were added to the settings for them."""
     uses: tuple[str, ...] = ()
     """The names there of all servers that were moved."""
+    secrets: tuple[str, ...] = ()
+    """The secrets that were kept for them."""
 
 
 def digest(data: bytes) -> str:
@@ -100,7 +102,8 @@ class Records:
 def _read(path: Path) -> InstallRecord | None:
     try:
         values = json.loads(path.read_bytes())
-        return InstallRecord(**{**values, "uses": tuple(values.get("uses", ()))})
+        lists = {name: tuple(values.get(name, ())) for name in ("uses", "secrets")}
+        return InstallRecord(**{**values, **lists})
     except FileNotFoundError:
         return None
     except (OSError, ValueError, TypeError) as error:

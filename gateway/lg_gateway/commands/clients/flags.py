@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,6 +28,14 @@ IMPORT = (
 )
 
 
+def _plain_secrets(parser: Parser) -> None:
+    parser.add_argument(
+        "--plain-secrets",
+        action="store_true",
+        help="leave tokens in plain text in the settings; without it they go into the keyring or an encrypted file",
+    )
+
+
 def _import(parser: Parser) -> None:
     parser.add_argument("file", type=Path, metavar="FILE", help="the file of Claude Desktop, Cursor, VS Code, …")
     parser.add_argument(
@@ -35,7 +44,25 @@ def _import(parser: Parser) -> None:
     parser.add_argument("--dry-run", action="store_true", help="show what would change, and change nothing")
     parser.add_argument("--replace", action="store_true", help="also replace servers of the same name")
     parser.add_argument("--sandbox", action="store_true", help="have each stdio server start in the sandbox proposed")
+    _plain_secrets(parser)
     parser.add_argument("--yes", action="store_true", help="write without asking on the terminal")
+
+
+def _add(parser: Parser) -> None:
+    parser.add_argument("name", metavar="NAME", help="what its tools are called after: NAME__TOOL")
+    parser.add_argument("--url", metavar="URL", help="a server over HTTP, in place of a command")
+    parser.add_argument(
+        "--env", action="append", default=[], metavar="NAME=VALUE", help="a variable for it; NAME alone is passed on"
+    )
+    parser.add_argument("--header", action="append", default=[], metavar="'NAME: VALUE'", help="a header for it")
+    parser.add_argument("--sandbox", action="store_true", help="have it start in the sandbox that is proposed")
+    parser.add_argument("--replace", action="store_true", help="also replace a server of this name")
+    parser.add_argument("--dry-run", action="store_true", help="show what would change, and change nothing")
+    _plain_secrets(parser)
+    parser.add_argument("--yes", action="store_true", help="write without asking on the terminal")
+    parser.add_argument(
+        "command_line", nargs=argparse.REMAINDER, metavar="-- COMMAND", help="its program and arguments"
+    )
 
 
 def _install(parser: Parser) -> None:
@@ -47,6 +74,7 @@ def _install(parser: Parser) -> None:
     parser.add_argument(
         "--move", action="store_true", help="also take the servers that the client has already behind the gateway"
     )
+    _plain_secrets(parser)
     parser.add_argument("--project", action="store_true", help="into the file in the project, not into the user's")
     parser.add_argument(
         "--servers",
@@ -62,6 +90,7 @@ def _name(parser: Parser) -> None:
 
 def _init(parser: Parser) -> None:
     parser.add_argument("--clients", default="", metavar="NAMES", help="only these, for instance cursor,vscode")
+    _plain_secrets(parser)
     parser.add_argument("--dry-run", action="store_true", help="show what would change, and change nothing")
     parser.add_argument("--yes", action="store_true", help="change without asking on the terminal")
 
@@ -74,6 +103,14 @@ COMMANDS = (
         run="lg_gateway.commands.clients.init:run",
         flags=_init,
         example="init --root .",
+    ),
+    Command(
+        name="add",
+        help="put one more server behind the gateway",
+        description="Shows the server and a sandbox for it, then writes its table into your settings file.",
+        run="lg_gateway.commands.clients.add:run",
+        flags=_add,
+        example="add time --sandbox -- uvx mcp-server-time",
     ),
     Command(
         name="import",

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
+from lg_gateway.clients.entry import ClientEntry
 from lg_gateway.clients.import_plan import ImportPlan, files_of
 from lg_gateway.commands.terminal.output import say, word
 from lg_gateway.confinement.proposals import propose_sandbox
@@ -20,25 +21,17 @@ WIDTH = 200
 HIDDEN = "***"
 
 
-def report(plan: ImportPlan, *, sandbox_option: bool = False) -> None:
+def report(plan: ImportPlan, *, with_sandbox: str = "") -> None:
     """Print each server, what is left out and why, and the rules that the client had.
 
-    `sandbox_option`: the command has an option that writes the sandboxes proposed.
+    `with_sandbox` says which option writes the sandboxes proposed, "" where there is none.
     """
     for note in plan.found.notes:
         say(f"  note: {one_line(note, WIDTH)}")
     for name, entry in plan.entries.items():
-        sign = "+" if name in plan.edit.added else "="
-        off = "" if entry.settings.enabled else "  (off)"
-        say(f"  {sign} {word(name):<20} {described(entry.settings.model_dump(exclude_defaults=True))}{off}")
-        if name in plan.edit.taken:
-            say("      left as it is: the settings have another server of this name (--replace takes this one)")
-        for path in files_of(entry.settings):
-            say(f"      gets the content of {word(path)} at each start")
-        for note in entry.notes:
-            say(f"      {one_line(note, WIDTH)}")
+        _server(plan, name, entry)
         if entry.settings.command is not None:
-            _sandbox(entry.settings, option=sandbox_option)
+            _sandbox(entry.settings, option=with_sandbox)
     for name in plan.edit.added:
         if name not in plan.entries:
             say(f"  + {name:<20} ours; settings that name a server have to name ours too")
@@ -47,7 +40,22 @@ def report(plan: ImportPlan, *, sandbox_option: bool = False) -> None:
     _rules(plan)
 
 
-def _sandbox(settings: UpstreamSettings, *, option: bool) -> None:
+def _server(plan: ImportPlan, name: str, entry: ClientEntry) -> None:
+    sign = "+" if name in plan.edit.added else "="
+    off = "" if entry.settings.enabled else "  (off)"
+    say(f"  {sign} {word(name):<20} {described(entry.settings.model_dump(exclude_defaults=True))}{off}")
+    if name in plan.edit.taken:
+        say("      left as it is: the settings have another server of this name (--replace takes this one)")
+    for path in files_of(entry.settings):
+        say(f"      gets the content of {word(path)} at each start")
+    for note in entry.notes:
+        say(f"      {one_line(note, WIDTH)}")
+    if name in plan.plain:
+        where = ", ".join(dict.fromkeys(word(secret.where) for secret in plan.plain[name]))
+        say(f"      holds what looks like a secret in plain text: {one_line(where, WIDTH)}")
+
+
+def _sandbox(settings: UpstreamSettings, *, option: str) -> None:
     """Say which sandbox fits a server, or that it gets one."""
     if settings.sandbox is not None:
         say("      starts in a sandbox: see `sandbox` in its table")
@@ -56,7 +64,7 @@ def _sandbox(settings: UpstreamSettings, *, option: bool) -> None:
     if proposal.why_not:
         say(f"      runs with all your rights: {one_line(proposal.why_not, WIDTH)}")
     else:
-        how = "import it with --sandbox, or write" if option else "to confine it, write"
+        how = f"{option}, or write" if option else "to confine it, write"
         say(f"      runs with all your rights; {how} this into its table:")
         say(f"      {one_line(proposal.text(), WIDTH)}")
 

@@ -20,7 +20,7 @@ from lg_gateway.clients.installing.entries import ROWS, InstallRow, Launch
 from lg_gateway.clients.installing.installer import Installer, InstallPlan, InstallTarget
 from lg_gateway.clients.installing.places import USER, Machine
 from lg_gateway.clients.values import Values
-from lg_gateway.commands.clients.import_file import agreed, ask_for, settings_path
+from lg_gateway.commands.clients.import_file import agreed, ask_for, keeps_secrets, say_kept, settings_path
 from lg_gateway.commands.clients.import_report import described, report
 from lg_gateway.commands.clients.install import find_targets, launches_of
 from lg_gateway.commands.terminal.output import complain, fail, say, word
@@ -80,7 +80,8 @@ def run(args: argparse.Namespace) -> int:
         say("nothing was changed")
         return 1
     else:
-        status = _install(installer, planned)
+        moved = [plan.moved for _client, plan in planned if plan.moved is not None]
+        status = _install(installer, planned, keep_secrets=keeps_secrets(args, moved))
     status = _try(args) or status
     found = [client for client in found if any(client is other for other, _plan in planned)]
     titles = [client.row.title for client in found]
@@ -116,8 +117,11 @@ def _planned(installer: Installer, client: FoundClient) -> Iterator[InstallPlan]
             complain(f"{client.row.title} is left out: {exit_text(error)}")
 
 
-def _plan(installer: Installer, client: FoundClient, target: InstallTarget) -> InstallPlan:
-    return installer.plan(target, client.launches, move=client.name not in NOT_MOVED)
+def _plan(
+    installer: Installer, client: FoundClient, target: InstallTarget, *, keep_secrets: bool = False
+) -> InstallPlan:
+    moves = client.name not in NOT_MOVED
+    return installer.plan(target, client.launches, move=moves, keep_secrets=keep_secrets)
 
 
 def _show(client: FoundClient, plan: InstallPlan) -> None:
@@ -133,7 +137,7 @@ def _show(client: FoundClient, plan: InstallPlan) -> None:
         report(plan.moved)
 
 
-def _install(installer: Installer, planned: Sequence[tuple[FoundClient, InstallPlan]]) -> int:
+def _install(installer: Installer, planned: Sequence[tuple[FoundClient, InstallPlan]], *, keep_secrets: bool) -> int:
     """Do what was shown, one file after the other; return the exit status.
 
     What one file brings into the settings the next finds there. A file that is no longer what it was when it was shown
@@ -144,17 +148,18 @@ def _install(installer: Installer, planned: Sequence[tuple[FoundClient, InstallP
         if not shown.changes:
             continue
         try:
-            plan = _plan(installer, client, shown.target)
+            plan = _plan(installer, client, shown.target, keep_secrets=keep_secrets)
             if plan.current != shown.current:
                 why = f"{shown.target.path} has changed since it was shown"
                 raise ConfigError(why, hint="run `lg-gateway init` again")
-            installer.install(plan)
+            kept = installer.install(plan)
         except ConfigError as error:
             complain(f"{client.row.title} is left out: {exit_text(error)}")
             status = 1
             continue
         say(f"{client.row.title}: done; the file as it was: {word(_backup(installer, plan))}")
         if plan.moved is not None:
+            say_kept(plan.moved, kept)
             ask_for(plan.moved, Values(environ=os.environ))
     return status
 

@@ -15,7 +15,7 @@ from lg_gateway.clients.installing.entries import NAMES, ROWS, InstallRow, Launc
 from lg_gateway.clients.installing.installer import Installer, InstallPlan, InstallTarget
 from lg_gateway.clients.installing.places import PROJECT, USER, Machine
 from lg_gateway.clients.values import Values
-from lg_gateway.commands.clients.import_file import agreed, ask_for, settings_path
+from lg_gateway.commands.clients.import_file import agreed, ask_for, keeps_secrets, say_kept, settings_path
 from lg_gateway.commands.clients.import_report import described, report
 from lg_gateway.commands.terminal.output import complain, say, word
 from lg_policy.errors import ConfigError
@@ -150,7 +150,11 @@ def _install(installer: Installer, plan: InstallPlan, launches: list[Launch], ar
     if moves and not args.yes and sys.stdin.isatty() and not agreed("Let the gateway start these servers?"):
         say("nothing was changed")
         return False
-    installer.install(plan)
+    if plan.moved is not None and keeps_secrets(args, [plan.moved]):
+        plan = installer.plan(plan.target, launches, move=args.move, keep_secrets=True)
+    kept = installer.install(plan)
+    if plan.moved is not None:
+        say_kept(plan.moved, kept)
     if plan.base is not None:
         say(f"the file as it was: {word(installer.records.backup(plan.target.client, plan.target.path))}")
     if plan.moved is not None:

@@ -15,6 +15,7 @@ from lg_gateway.clients.formats.json_comments import parse_json
 from lg_gateway.clients.installing.entries import ROWS
 from lg_gateway.clients.installing.places import PROJECT, USER, Machine
 from lg_gateway.clients.reading import read_client_file
+from lg_gateway.clients.secret_store import SecretStore
 
 BEFORE: dict[str, bytes] = {
     "strict": b"""{
@@ -192,6 +193,32 @@ def test_a_server_that_two_clients_moved_goes_when_the_second_takes_it_back(home
     assert main(["install", "cursor", "--remove"]) == 0
     assert "other" in tomllib.loads(settings_of(home).read_text())["gateway"]["servers"]
     assert main(["install", "kiro", "--remove"]) == 0
+    assert not settings_of(home).exists()
+
+
+WITH_SECRETS = b"""{"mcpServers": {"other": {
+  "command": "other-mcp", "args": ["--api-key", "k3y-0f-m1ne-1", "--stdio"], "env": {"TOKEN": "t0ken-0f-m1ne"}}}}
+"""
+
+
+def test_secrets_of_servers_that_move_are_kept_apart_and_forgotten_with_the_last_client_that_needs_them(
+    home: Path,
+) -> None:
+    for client in ("cursor", "kiro"):
+        put(client, home, WITH_SECRETS)
+        assert main(["install", client, "--move"]) == 0
+    settings = settings_of(home).read_text()
+    assert "m1ne" not in settings
+    names = SecretStore().names()
+    assert sorted(SecretStore().get(name) or "" for name in names) == ["k3y-0f-m1ne-1", "t0ken-0f-m1ne"]
+    assert all(f"${{secret:{name}}}" in settings for name in names)
+    assert main(["install", "cursor"]) == 0
+    assert main(["install", "cursor", "--remove"]) == 0
+    assert SecretStore().names() == names
+    assert main(["install", "kiro", "--remove"]) == 0
+    assert place("kiro", home).read_bytes() == place("cursor", home).read_bytes() == WITH_SECRETS
+    assert not settings_of(home).exists()
+    assert not SecretStore().names()
 
 
 @pytest.mark.parametrize("client", PROJECT)

@@ -75,14 +75,44 @@ def test_a_sandbox_is_proposed_for_each_server_and_written_when_it_is_asked_for(
     assert prepare(flags(config=settings), mcp_json=None).settings.gateway.servers["other"].sandbox is not None
 
 
-def test_secrets_are_written_and_never_shown(file: Path, settings: Path) -> None:
+TOKEN = "ghp_abcdefghijklmnopqrstuvwxyz0123456789"
+
+
+def test_secrets_in_plain_text_are_kept_apart_and_a_server_gets_them_all_the_same(file: Path, settings: Path) -> None:
     done = run(str(file))
     assert done.returncode == 0, done.stderr
+    assert "holds what looks like a secret in plain text: API_KEY, arguments" in done.stdout
+    text = settings.read_text()
+    assert not [shown for shown in (done.stdout, done.stderr, text) if "k3y-0f-m1ne" in shown or TOKEN in shown]
+    spec = next(spec for spec in prepare(flags(root=file.parent), mcp_json=None).specs if spec.name == "files")
+    assert spec.launch is not None
+    assert spec.launch.env["API_KEY"] == "k3y-0f-m1ne"
+    assert spec.launch.argv[1:] == ("/a b", f"--token={TOKEN}")
+    again = run(str(file))
+    assert "nothing to change" in again.stdout
+    assert settings.read_text() == text
+
+
+def test_a_secret_that_was_changed_in_the_file_is_taken_over_with_replace(file: Path, settings: Path) -> None:
+    run(str(file))
+    text = settings.read_text()
+    file.write_text(file.read_text().replace("k3y-0f-m1ne", "an0ther-k3y"))
+    assert "--replace takes this one" in run(str(file)).stdout
+    assert run(str(file), "--replace").returncode == 0
+    assert settings.read_text() == text
+    spec = next(spec for spec in prepare(flags(root=file.parent), mcp_json=None).specs if spec.name == "files")
+    assert spec.launch is not None and spec.launch.env["API_KEY"] == "an0ther-k3y"
+
+
+def test_whoever_wants_secrets_in_the_settings_says_so_and_is_told_how_to_keep_one(file: Path, settings: Path) -> None:
+    done = run(str(file), "--plain-secrets")
+    assert done.returncode == 0, done.stderr
     assert "k3y-0f-m1ne" not in done.stdout + done.stderr
-    assert "ghp_" not in done.stdout + done.stderr
+    assert "`lg-gateway secrets set NAME` keeps one" in done.stdout
     servers = tomllib.loads(settings.read_text())["gateway"]["servers"]
     assert servers["files"]["env"] == {"API_KEY": "k3y-0f-m1ne"}
     assert settings.stat().st_mode & 0o077 == 0
+    assert "nothing to change" in run(str(file)).stdout, "what stands in the settings stays there"
 
 
 def test_ours_stay_and_a_server_with_the_name_of_one_of_ours_gets_another(file: Path, settings: Path) -> None:
