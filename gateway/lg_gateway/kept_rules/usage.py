@@ -74,6 +74,11 @@ def rule_use(tx: Tx, changed: datetime | None) -> dict[str, RuleUse]:
     return found
 
 
+def any_decided(tx: Tx) -> bool:
+    """Return whether the ledger has a call that was decided, by a rule or by a default."""
+    return bool(tx.execute("SELECT 1 FROM ledger WHERE record NOT LIKE ? LIMIT 1", ('%"phase":"note"%',)))
+
+
 def last_change(files: Iterable[Path]) -> datetime | None:
     """Return when the newest of the settings files was changed."""
     times = [path.stat().st_mtime for path in files if path.exists()]

@@ -28,6 +28,26 @@ def test_all_that_is_wrong_is_named_when_nothing_says_what_to_do() -> None:
     assert next_step([BETTER, DOWN, fetch, DOWN]).startswith("time, fetch: ")
 
 
+RULE = '[[gateway.rules]]\ntools = ["a__echo"]\neffect = "allow"\n'
+
+
+@pytest.mark.usefixtures("programs_by_fork")
+def test_a_rule_is_said_never_to_have_matched_once_it_could_have(tmp_path: Path) -> None:
+    config = str(write_config(tmp_path, server("a"), RULE))
+    assert "never matched" not in run("doctor", "--config", config).stdout
+    assert run("call", "a__meta", "{}", "--config", config).returncode != 0
+    assert "never matched here: 0" in run("doctor", "--config", config).stdout
+
+
+@pytest.mark.usefixtures("programs_by_fork")
+def test_a_gateway_for_callers_over_http_is_told_to_make_a_token(tmp_path: Path) -> None:
+    config = str(write_config(tmp_path, server("a"), '[gateway.http]\nallowed_hosts = ["tools.example.com"]\n'))
+    shown = run("doctor", "--config", config, HOME=str(tmp_path)).stdout
+    assert "next: clients: run `lg-gateway tokens create NAME`" in shown
+    assert run("tokens", "create", "ada", "--config", config).returncode == 0
+    assert "tokens create" not in run("doctor", "--config", config, HOME=str(tmp_path)).stdout.rpartition("next:")[2]
+
+
 def test_each_server_that_is_down_is_told_once(tmp_path: Path) -> None:
     config = write_config(tmp_path, server("a", "--exit", "3"))
     result = run("doctor", "--config", str(config))

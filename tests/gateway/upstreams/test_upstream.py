@@ -21,6 +21,7 @@ from lg_gateway.upstreams.bounded_http import BoundedTransport
 from lg_gateway.upstreams.child_stdio import MESSAGE_BYTES
 from lg_gateway.upstreams.restart_policy import Backoff
 from lg_gateway.upstreams.upstream import UpstreamState
+from tests.gateway.misbehaving import misbehaving, named
 from tests.gateway.rig import (
     ALLOW_ALL,
     alive,
@@ -99,6 +100,37 @@ async def test_a_server_that_never_answers_is_given_up_at_its_deadline(tmp_path:
         await until(lambda: "no answer within 1 s" in gateway.upstreams["a"].error)
 
     assert result.content[0].text == "here"
+
+
+async def test_a_server_that_flaps_and_one_that_answers_nothing_cost_only_themselves(tmp_path: Path) -> None:
+    stuck = misbehaving(tmp_path, "stuck", tools=named("hang", "echo"))
+    flaps = misbehaving(tmp_path, "flaps", tools=named("die", "echo"))
+    ended: list[Any] = []
+
+    async with gateway_of(tmp_path, stuck, flaps, server("ok"), ALLOW_ALL) as gateway:
+        before = await pid_of(gateway, "ok")
+
+        async def wait_for_nothing() -> None:
+            ended.append(await call(gateway, "stuck__hang"))
+
+        async def crash_again_and_again() -> None:
+            while True:
+                await call(gateway, "flaps__die")
+
+        async with anyio.create_task_group() as tasks:
+            for _ in range(40):
+                tasks.start_soon(wait_for_nothing)
+            tasks.start_soon(crash_again_and_again)
+            await until(lambda: gateway.upstreams["flaps"].restarts >= 2)
+            answers = [text_of(await call(gateway, "ok__echo", text=str(number))) for number in range(60)]
+            tools = {entry.name for entry in gateway.catalog.entries()}
+            tasks.cancel_scope.cancel()
+        after = await pid_of(gateway, "ok")
+
+    assert answers == [str(number) for number in range(60)]
+    assert not ended
+    assert before == after
+    assert {"stuck__echo", "flaps__echo", "ok__echo"} <= tools, "what they offer stays listed"
 
 
 async def test_a_server_that_keeps_crashing_is_left_alone_until_somebody_asks(tmp_path: Path) -> None:

@@ -40,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
         async with running_gateway(setup) as gateway:
             await gateway.settled()
             findings = [*_places(setup), *_servers(gateway), *_boundaries(gateway), *_rules(gateway), *_pins(gateway)]
-            findings += [*clients(), *await history(gateway), await store(gateway)]
+            findings += [*await _clients(gateway), *await history(gateway), await store(gateway)]
             findings += [*await _login(gateway), *_clear_text(gateway), await _ledger(gateway)]
         if args.json:
             told = [asdict(finding) for finding in findings]
@@ -153,6 +153,13 @@ def _pins(gateway: Gateway) -> list[Finding]:
     pairs = lookalikes((entry.name, entry.server.name, entry.tool) for entry in entries)
     findings += [Finding(what="lint", text=f"{first} and {second} look alike") for first, second in pairs]
     return findings
+
+
+async def _clients(gateway: Gateway) -> list[Finding]:
+    http, now = gateway.policy.settings.gateway.http, time.time()
+    tokens = await gateway.store.read(gateway.tokens.all)
+    known = http.oauth is not None or any(token.state(now) == "active" for token in tokens)
+    return clients(over_http=http != type(http)(), known_callers=known or http.login == "none")
 
 
 async def _login(gateway: Gateway) -> list[Finding]:

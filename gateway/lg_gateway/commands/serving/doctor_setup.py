@@ -15,7 +15,7 @@ from lg_gateway.clients.installing.entries import ROWS
 from lg_gateway.clients.installing.places import USER, Machine
 from lg_gateway.commands.terminal.output import word
 from lg_gateway.kept_rules.suggestions import suggestions
-from lg_gateway.kept_rules.usage import last_change, listed_rules, never_used, rule_use
+from lg_gateway.kept_rules.usage import any_decided, last_change, listed_rules, never_used, rule_use
 from lg_gateway.store.interface import Tx
 from lg_policy.errors import ConfigError
 from lg_policy.state import config_home
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from lg_gateway.serving.gateway import Gateway
 
 HISTORY = 2_000
+MAKE_ONE = "`lg-gateway tokens create NAME`"
 NAMED = 5
 """Rules, or servers beside us, that one line names."""
 
@@ -38,13 +39,21 @@ class Finding:
     then: str = ""
 
 
-def clients() -> list[Finding]:
-    """Name each client that starts a program of ours, and what it has beside it."""
+def clients(*, over_http: bool, known_callers: bool) -> list[Finding]:
+    """Name each client that starts a program of ours, and what it has beside it.
+
+    `over_http`: the settings say how callers over HTTP log in. `known_callers`: some can.
+    """
     machine = Machine(platform=sys.platform, environ=os.environ, home=str(Path.home()))
     found = list(_clients(machine))
     if found:
         return found
-    return [Finding(what="clients", text="no client's file starts the gateway", then="run `lg-gateway init`")]
+    none = "no client's file starts the gateway"
+    if known_callers:
+        return [Finding(what="clients", text=f"{none}; programs can call over HTTP")]
+    if over_http:
+        return [Finding(what="clients", text=f"{none}, and no caller over HTTP has a token", then=f"run {MAKE_ONE}")]
+    return [Finding(what="clients", text=none, then=f"run `lg-gateway init`, or for callers over HTTP {MAKE_ONE}")]
 
 
 def _clients(machine: Machine) -> Iterator[Finding]:
@@ -73,7 +82,7 @@ async def history(gateway: Gateway) -> list[Finding]:
 
     def look(tx: Tx) -> list[Finding]:
         rules = listed_rules(setup.loaded, config_home(setup.environ) / "config.toml", rule_use(tx, changed))
-        idle = never_used(rules)
+        idle = never_used(rules) if any_decided(tx) else []  # before the first call, none could match
         found = []
         if idle:
             names = ", ".join(f"{rule.number} ({word(rule.place)})" for rule in idle[:NAMED])
@@ -121,7 +130,7 @@ def _server(shown: str, tx: Tx) -> Finding:
 def next_step(findings: Sequence[Finding]) -> str:
     """Return what to do first: about what is wrong, or else about what could be better."""
     wrong = [finding for finding in findings if finding.bad]
-    for finding in wrong or findings:
+    for finding in sorted(wrong or findings, key=lambda finding: not finding.then):
         then = finding.then or finding.text.partition("; to ")[2]
         if then:
             return f"{finding.what}: {then if finding.then else f'to {then}'}"
