@@ -166,13 +166,13 @@ def test_a_copy_for_the_client_goes_into_its_own_home_and_through_no_link(tmp_pa
     assert (own / ".claude.json").read_text() == "changed by the client"
 
 
-@pytest.mark.attack("Confined programs", "looks into the account's home directory where `HOME` names another one")
+@pytest.mark.attack("Confined programs", "looks beside its own directory where `HOME` names another home than the account has")
 def test_a_client_has_the_home_directory_that_its_user_named(root: Path, tmp_path: Path) -> None:
     home, program = tmp_path / "my home", tmp_path / "bin" / "codex"
     (home / ".codex").mkdir(parents=True)
     (home / ".ssh").mkdir()
     program.parent.mkdir()
-    program.write_text('#!/bin/sh\necho "$HOME"; ls -A "$HOME"; echo x > ~/.codex/written; ls -A ~root ~/.ssh\n')
+    program.write_text('#!/bin/sh\necho "$HOME"; ls -A "$HOME"; echo x > ~/.codex/written; ls -A ~/.ssh\n')
     program.chmod(0o755)
     argv = [sys.executable, "-P", "-m", "lg_gateway", "confine", "--root", str(root), "--", str(program)]
     done = subprocess.run(
@@ -185,9 +185,9 @@ def test_a_client_has_the_home_directory_that_its_user_named(root: Path, tmp_pat
 @pytest.mark.attack("Confined programs", "types into the terminal of the person who started it")
 def test_a_confined_client_has_the_terminal_and_cannot_type_into_it(root: Path) -> None:
     code = (
-        "import fcntl, os, sys\n"
+        "import fcntl, os, sys, time\n"
         "try:\n    fcntl.ioctl(0, 0x5412, b'x')\n    print('typed')\nexcept OSError:\n    print('refused')\n"
-        "try:\n    print('terminal', os.isatty(0), flush=True)\n    input()\n"
+        "try:\n    print('terminal', os.isatty(0), flush=True)\n    while True:\n        time.sleep(0.02)\n"
         "except KeyboardInterrupt:\n    print('interrupted', flush=True)\nsys.exit(7)\n"
     )
     with gateway_on_terminal("confine", "--root", str(root), "--", sys.executable, "-c", code) as screen:
