@@ -166,7 +166,9 @@ def test_a_copy_for_the_client_goes_into_its_own_home_and_through_no_link(tmp_pa
     assert (own / ".claude.json").read_text() == "changed by the client"
 
 
-@pytest.mark.attack("Confined programs", "looks beside its own directory where `HOME` names another home than the account has")
+@pytest.mark.attack(
+    "Confined programs", "looks beside its own directory where `HOME` names another home than the account has"
+)
 def test_a_client_has_the_home_directory_that_its_user_named(root: Path, tmp_path: Path) -> None:
     home, program = tmp_path / "my home", tmp_path / "bin" / "codex"
     (home / ".codex").mkdir(parents=True)
