@@ -9,30 +9,36 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import ExitStack, contextmanager
+from collections import Counter
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+<<<<<<< HEAD
 from tests.e2e.programs import served
 from tests.scripted_settings import scripted_settings
+=======
+from tests.processes import STACKS, Output, end
+>>>>>>> c98bb8e5 (bench: many workers are measured from a copy of the programs, with a time limit, and the exit status says whether anything was lost or doubled)
 
 from lg_orch.runs.run_directory import fresh_run_id
 from lg_orch.service.records.postgres import PostgresDatabase
 from lg_orch.service.records.rows import ENDED, Filter, NewRun
 from lg_orch.service.records.run_table import RunTable
 from lg_orch.testing import Scripted, ScriptedModel, calls, text
+from lg_policy.errors import Conflict
 from lg_policy.state import root_id
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
     from lg_orch.service.records.rows import RunRow
 
 MODEL_ROUTE = '{"intent": "code_change", "lane": "interactive", "rationale": "A change."}'
 LETTERS = ("a", "b")
 """What each run inserts, one patch each."""
-POLL_S = 0.1
+POLL_S = 0.5
 
 
 def inserted(letter: str, token: str) -> tuple[str, dict[str, Any]]:
@@ -90,19 +96,27 @@ class Fleet:
         """Every run."""
         return self.table.page(Filter(), 10**6)
 
-    def left(self) -> list[RunRow]:
-        """Those that have not come to their end."""
-        return [row for row in self.rows() if row.state not in ENDED]
+    def left(self) -> int:
+        """How many runs have not come to their end."""
+        marks = ", ".join("?" * len(ENDED))
+        with self.table.database.transaction() as tx:
+            found = tx.execute(f"SELECT count(*) FROM lg_runs WHERE state NOT IN ({marks})", sorted(ENDED))
+        return int(found[0][0])
 
-    def failed(self) -> list[RunRow]:
-        """Those that came to another end than they should."""
-        return [row for row in self.rows() if row.state not in ("done", "unchecked")]
-
-    def wait(self, within_s: float) -> None:
-        """Return when every run has come to its end, or the time is up."""
+    def give_up(self, within_s: float) -> None:
+        """Begin no further run, and wait for those that are being driven."""
+        for row in self.rows():
+            if row.epoch == 0:
+                with suppress(Conflict):  # it has begun meanwhile
+                    self.table.cancel(row.run_id)
         deadline = time.monotonic() + within_s
         while self.left() and time.monotonic() < deadline:
             time.sleep(POLL_S)
+
+    def wake_all(self) -> None:
+        """Let stopped workers go on."""
+        for worker in self.workers:
+            worker.send_signal(signal.SIGCONT)
 
     def kill(self, worker: subprocess.Popen[bytes]) -> None:
         """End a worker as a power cut would; it is not one of the fleet any more."""
@@ -112,8 +126,8 @@ class Fleet:
 
     def end(self) -> None:
         """End all workers."""
+        self.wake_all()
         for worker in self.workers:
-            worker.send_signal(signal.SIGCONT)
             worker.terminate()
         for worker in self.workers:
             try:
@@ -123,14 +137,14 @@ class Fleet:
                 worker.wait()
         self.workers.clear()
 
-    def wrong(self) -> list[str]:
-        """What was lost or doubled: each run must have inserted each of its lines once."""
+    def wrong(self, ended: Collection[str]) -> list[str]:
+        """What was lost or doubled: a run that has ended must have inserted each of its lines once."""
         found = []
-        lines = [line for root in self.repositories for line in (root / "log.txt").read_text().splitlines()]
+        lines = Counter(line for root in self.repositories for line in (root / "log.txt").read_text().splitlines())
         for run_id, token in self.tokens.items():
             for letter in LETTERS:
-                times = lines.count(f"{letter}-{token}")
-                if times != 1:
+                times = lines[f"{letter}-{token}"]
+                if times > 1 or (times == 0 and run_id in ended):
                     found.append(f"run {run_id} inserted {letter}-{token} {times} times")
         return found
 
@@ -195,9 +209,18 @@ gateways = {{ {", ".join(addresses)} }}
 
 @contextmanager
 def _gateway(root: Path, config: Path, environ: dict[str, str]) -> Iterator[str]:
-    arguments = ("serve", "--no-login", "--config", str(config), "--root", str(root))
-    with served("lg-gateway", *arguments, cwd=root.parent, env=environ) as made:
-        yield made.url
+    command = [sys.executable, "-P", "-m", "lg_gateway", "serve", "--transport", "http", "--no-login"]
+    command += ["--config", str(config), "--root", str(root)]
+    with subprocess.Popen(
+        command, cwd=root.parent, env={**environ, **STACKS}, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    ) as process:
+        if process.stderr is None:
+            raise RuntimeError("stderr was asked for as a pipe")
+        output = Output(process.stderr)
+        try:
+            yield output.first(lambda line: line.split()[-1] if line.startswith("listening on ") else None)
+        finally:
+            end(process, output)
 
 
 def disturb(made: Fleet, rng: random.Random, *, stopped: list[subprocess.Popen[bytes]]) -> str:
