@@ -12,18 +12,27 @@ from typing import Any
 import pytest
 import yaml
 
+from lg_gateway.cli import COMMANDS as GATEWAY_COMMANDS
+from lg_orch.cli import COMMANDS as ORCH_COMMANDS
+from lg_policy.command_line.reading import read_command_line
 from lg_policy.config.loading import load_settings
 
 ROOT = Path(__file__).resolve().parent.parent
 DEPLOY = ROOT / "deploy"
-METRICS = (ROOT / "gateway/lg_gateway/observability/gateway_metrics.py").read_text("utf-8")
+METRICS = "".join(
+    (ROOT / path).read_text("utf-8")
+    for path in (
+        "gateway/lg_gateway/observability/gateway_metrics.py",
+        "orchestrator/lg_orch/service/records/run_counts.py",
+    )
+)
 GIVEN = {"up"}
 """Metrics of Prometheus itself."""
 SUFFIXES = ("_total", "_bucket", "_sum", "_count", "_info")
 
 
 def metrics() -> set[str]:
-    """Return the families that the gateway has, from the calls that make them."""
+    """Return the families that the gateway and the run service have, from the calls that make them."""
     return set(re.findall(r'\b(?:counter|gauge|histogram|info)\(\s*"([a-z_]+)"', METRICS))
 
 
@@ -35,10 +44,14 @@ def named(expression: str) -> set[str]:
 
 
 def expressions() -> list[str]:
-    alerts = yaml.safe_load((DEPLOY / "prometheus/alerts.yaml").read_text("utf-8"))
     board = json.loads((DEPLOY / "grafana/dashboard.json").read_text("utf-8"))
-    found = [rule["expr"] for group in alerts["groups"] for rule in group["rules"]]
+    found = [rule["expr"] for rule in (*rules("alerts"), *rules("service-alerts"))]
     return found + [target["expr"] for panel in board["panels"] for target in panel["targets"]]
+
+
+def rules(name: str) -> list[dict[str, Any]]:
+    alerts = yaml.safe_load((DEPLOY / f"prometheus/{name}.yaml").read_text("utf-8"))
+    return [rule for group in alerts["groups"] for rule in group["rules"]]
 
 
 def documents() -> list[dict[str, Any]]:
@@ -46,7 +59,7 @@ def documents() -> list[dict[str, Any]]:
     return [document for file in files for document in yaml.safe_load_all(file.read_text("utf-8"))]
 
 
-def test_alerts_and_dashboard_ask_only_for_metrics_that_the_gateway_has() -> None:
+def test_alerts_and_dashboard_ask_only_for_metrics_that_there_are() -> None:
     asked = {metric for expression in expressions() for metric in named(expression)}
 
     assert asked - metrics() == set()
@@ -55,10 +68,8 @@ def test_alerts_and_dashboard_ask_only_for_metrics_that_the_gateway_has() -> Non
 
 
 def test_each_alert_says_what_happened_and_what_to_do() -> None:
-    rules = yaml.safe_load((DEPLOY / "prometheus/alerts.yaml").read_text("utf-8"))["groups"][0]["rules"]
-
-    assert len(rules) == 10
-    for rule in rules:
+    assert (len(rules("alerts")), len(rules("service-alerts"))) == (10, 4)
+    for rule in (*rules("alerts"), *rules("service-alerts")):
         assert rule["annotations"].keys() == {"summary", "description"}, rule["alert"]
         assert rule["labels"]["severity"] in ("page", "ticket")
 
@@ -104,15 +115,27 @@ def test_the_settings_that_are_shipped_are_settings(name: str) -> None:
     assert "exec" not in tomllib.loads(path.read_text("utf-8"))["gateway"]["servers"]
 
 
-def test_the_unit_with_commands_leaves_bubblewrap_what_it_needs() -> None:
-    hard, soft = RawConfigParser(strict=False), RawConfigParser(strict=False)
-    hard.read(DEPLOY / "systemd/lg-gateway.service", "utf-8")
-    soft.read(DEPLOY / "systemd/lg-gateway-exec.service", "utf-8")
+def unit(name: str) -> RawConfigParser:
+    found = RawConfigParser(strict=False)
+    found.read(DEPLOY / f"systemd/{name}.service", "utf-8")
+    return found
+
+
+@pytest.mark.parametrize(("hard", "soft"), [("lg-gateway", "lg-gateway-exec"), ("lg-orch", "lg-orch-worker@")])
+def test_the_unit_with_commands_leaves_bubblewrap_what_it_needs(hard: str, soft: str) -> None:
     breaking = ("protectkerneltunables", "protectkernellogs", "protecthostname", "restrictnamespaces", "protectproc")
 
-    assert all(hard.has_option("Service", option) for option in breaking)
-    assert not any(soft.has_option("Service", option) for option in (*breaking, "procsubset", "privateusers"))
-    assert soft.get("Service", "Delegate") == "yes"
-    for unit in (hard, soft):
-        assert unit.get("Service", "NoNewPrivileges") == "yes"
-        assert unit.get("Service", "CapabilityBoundingSet") == ""
+    assert all(unit(hard).has_option("Service", option) for option in breaking)
+    assert not any(unit(soft).has_option("Service", option) for option in (*breaking, "procsubset", "privateusers"))
+    assert unit(soft).get("Service", "Delegate") == "yes"
+    for name in (hard, soft):
+        assert unit(name).get("Service", "NoNewPrivileges") == "yes"
+        assert unit(name).get("Service", "CapabilityBoundingSet") == ""
+
+
+def test_the_units_start_programs_with_options_that_there_are() -> None:
+    for path in sorted((DEPLOY / "systemd").glob("*.service")):
+        program, *words = unit(path.stem).get("Service", "ExecStart").split()
+        commands = {"lg-gateway": GATEWAY_COMMANDS, "lg-orch": ORCH_COMMANDS}[Path(program).name]
+
+        assert read_command_line(commands, words).command in ("serve", "worker")
