@@ -15,12 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-<<<<<<< HEAD
-from tests.e2e.programs import served
-from tests.scripted_settings import scripted_settings
-=======
 from tests.processes import STACKS, Output, end
->>>>>>> c98bb8e5 (bench: many workers are measured from a copy of the programs, with a time limit, and the exit status says whether anything was lost or doubled)
+from tests.scripted_settings import scripted_settings
 
 from lg_orch.runs.run_directory import fresh_run_id
 from lg_orch.service.records.postgres import PostgresDatabase

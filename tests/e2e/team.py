@@ -127,9 +127,19 @@ class Team:
                 command = [*self.command, "--gateway", gateway.url]
                 self.workers[gateway.url] = self.stack.enter_context(_worker(command, self))
 
-    def kill_worker_of(self, run: dict[str, Any]) -> None:
-        """Kill the worker that drives a run."""
-        next(worker for worker in self.workers.values() if f":{worker.pid}:" in run["worker"]).kill()
+    def worker_of(self, run: dict[str, Any]) -> subprocess.Popen[str]:
+        """The worker that drives a run."""
+        return next(worker for worker in self.workers.values() if f":{worker.pid}:" in run["worker"])
+
+    def undone(self, run_id: str) -> dict[str, Any]:
+        """Undo a run; returns how that ended."""
+        self.api("POST", f"/v1/runs/{run_id}/undo", {})
+        deadline = time.monotonic() + WAIT_S
+        while (undo := self.api("GET", f"/v1/runs/{run_id}")["undo"])["state"] == "queued":
+            assert time.monotonic() < deadline, undo
+            time.sleep(0.1)
+        found: dict[str, Any] = undo
+        return found
 
     def assert_inserted(self, token: str) -> None:
         """Each line of a run stands in the file once."""

@@ -119,6 +119,7 @@ def undo_page(console: Console, person: Person, run: WholeRun, shown: UndoShown)
         tag("button", "Undo these changes", class_="deny"),
         tag("p", "", class_="problem", role="alert"),
         data_send=f"/v1/runs/{quote(summary.run_id, safe='')}/undo",
+        data_fields=json.dumps({"change_sets": shown.change_sets}),
         data_to=f"/runs/{quote(summary.run_id, safe='')}",
     )
     return framed(

@@ -95,6 +95,8 @@ class UndoShown:
 
     diff: str
     uncovered: tuple[str, ...] = ()
+    change_sets: tuple[str, ...] = ()
+    """What is reverted: an undo of anything else is refused."""
 
 
 class RunsSource(Protocol):

@@ -22,7 +22,7 @@ document.addEventListener("submit", async (event) => {
   problem.textContent = "";
   button.disabled = true;
   try {
-    const found = await send(form.dataset.send, fieldsOf(form));
+    const found = await send(form.dataset.send, { ...JSON.parse(form.dataset.fields || "{}"), ...fieldsOf(form) });
     if (form.dataset.to) location.assign(form.dataset.to.endsWith("/") ? form.dataset.to + encodeURIComponent(found.run_id) : form.dataset.to);
     else { form.reset(); tell("sent", "live"); await refresh(); }
   } catch (error) {

@@ -192,7 +192,7 @@ def _undo(client: RunClient, args: argparse.Namespace) -> int:
     if not args.yes:
         print("lg-orch: nothing was undone; pass --yes to undo this", file=sys.stderr)
         return WAITING
-    client.send("POST", f"/v1/runs/{run_id}/undo", {"to": args.to or 0})
+    client.send("POST", f"/v1/runs/{run_id}/undo", {"to": args.to or 0, "change_sets": shown["change_sets"]})
     while (undo := _found(client, run_id)["undo"])["state"] == "queued":
         time.sleep(POLL_S)
     if undo["state"] == "done":

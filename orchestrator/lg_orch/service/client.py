@@ -66,16 +66,19 @@ class RunClient:
         while True:
             try:
                 for name, data in self._stream(run_id, after):
+                    if name == "reset":
+                        after = 0
+                        break
                     failed = 0
                     after = data.seq if isinstance(data, Event) else after
                     yield name, data
                     if name == "end":
                         return
-            except httpx2.HTTPError as error:
+            except (httpx2.HTTPError, ServerGone) as error:
                 failed += 1
                 if failed > RETRIES:
-                    raise self._gone(error) from error
-            time.sleep(PAUSE_S if failed else 0)
+                    raise (error if isinstance(error, ServerGone) else self._gone(error)) from error
+            time.sleep(PAUSE_S)
 
     def _stream(self, run_id: str, after: int) -> Iterator[tuple[str, Any]]:
         headers = {"last-event-id": str(after)} if after else {}

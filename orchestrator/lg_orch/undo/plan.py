@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from lg_orch.contracts.text import many
 from lg_orch.human.inquiry import open_questions
 from lg_orch.runs.timeline import Patch, patches_of, standing
+from lg_policy.errors import Conflict
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -35,6 +37,16 @@ def plan_undo(events: Sequence[Event], *, after: int = 0) -> Undoing:
     """Plan to revert what the steps after number `after` changed and what was not reverted yet."""
     chosen = [patch for patch in standing(patches_of(events)) if patch.step > after]
     return Undoing(patches=tuple(reversed(chosen)), uncovered=tuple(_uncovered(events, after)))
+
+
+def require_seen(planned: Sequence[str], seen: Collection[str]) -> None:
+    """Raise `Conflict` for change sets that a human has not seen in a preview."""
+    unseen = set(planned) - set(seen)
+    if unseen:
+        raise Conflict(
+            f"since the preview the run made {many(len(unseen), 'change set')} more; nothing was undone",
+            hint="look at the preview again",
+        )
 
 
 def without_reverted(undoing: Undoing, reverted: Mapping[str, str | None]) -> Undoing:

@@ -70,8 +70,8 @@ class ServiceSettings(Section):
     concurrency: PositiveInt = 2
     """Runs that one worker drives at the same time. A repository has one run at a time, whatever this is."""
     gateway_idle_s: Annotated[float, Field(ge=0, le=86_400)] = 120
-    """Seconds that a worker keeps the gateway of a run for the next run of the same repository under the same settings.
-    0 ends it with its run."""
+    """Seconds that a worker keeps the gateway of a run for the next run of the same repository under the same settings,
+    for an hour at most. 0 ends it with its run."""
     gateways_kept: PositiveInt = 4
     """Gateways that a worker keeps at the same time. One more ends the one that was not used for longest."""
     max_body_kb: PositiveInt = 256

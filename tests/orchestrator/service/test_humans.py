@@ -69,7 +69,10 @@ def test_a_run_is_approved_undone_and_forked_over_the_api(api: Api, root: Path) 
     preview = api("POST", f"/v1/runs/{run_id}/undo", {"preview": True}).json
     assert ("-b-r0001" in preview["diff"], len(preview["change_sets"])) == (True, 2)
     assert (root / "log.txt").read_text() == AFTER
-    assert api("POST", f"/v1/runs/{run_id}/undo").status == 202
+    stale = api("POST", f"/v1/runs/{run_id}/undo", {"change_sets": preview["change_sets"][:1]})
+    assert (stale.status, "1 change set more" in stale.json["detail"]) == (409, True)
+    assert (api.run(run_id)["undo"], (root / "log.txt").read_text()) == (None, AFTER)
+    assert api("POST", f"/v1/runs/{run_id}/undo", {"change_sets": preview["change_sets"]}).status == 202
     assert api.undone(run_id)["state"] == "done"
     assert (root / "log.txt").read_text() == BEFORE
     assert api("GET", f"/v1/runs/{run_id}/artifacts/changes.patch").status == 404

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 
     from lg_orch.service.records.interface import Database
     from lg_orch.service.records.rows import RunRow
+
+
+LOCK_S = 60.0
 
 
 @pytest.fixture
@@ -113,7 +117,7 @@ def test_a_run_that_hears_something_while_it_is_driven_is_asked_to_stop_and_goes
     leases.runs.say(run_id, "say", {"text": "use a dict"}, "ann")
     assert (leases.asked(lease), leases.renew(lease)) == ("soon", "soon")
     assert leases.report(lease, "interrupted", {"status": "interrupted"}) == "queued"
-    assert [each.body for each in leases.runs.said(run_id)] == [{"text": "use a dict"}]
+    assert [each.body for each in leases.runs.said(run_id)] == [{"text": "use a dict", "denies": False}]
     lease, _ = claimed(leases)
     leases.runs.heard([each.id for each in leases.runs.said(run_id)])
     assert leases.report(lease, "done", {"status": "done"}) == "done"
@@ -154,6 +158,82 @@ def test_nobody_says_anything_to_a_run_whose_changes_are_being_taken_back(leases
     assert (row.work, row.state) == ("undo", "waiting")
     leases.undone(lease, {"state": "done"})
     assert leases.runs.get(run_id).undo == {"state": "done"}
+
+
+def waiting_for_a_lock(database: PostgresDatabase) -> None:
+    """Return when a transaction of another connection waits for a row."""
+    deadline = time.monotonic() + LOCK_S
+    while not database.once("SELECT 1 FROM pg_locks WHERE NOT granted"):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_a_cancel_that_comes_while_a_worker_claims_the_run_reaches_the_worker(postgres_url: str) -> None:
+    database = PostgresDatabase(postgres_url)
+    leases = LeaseTable(database, lease_s=1_000, max_attempts=9)
+    run_id = create(leases)
+    with ThreadPoolExecutor(1) as pool:
+        with database.transaction() as tx:
+            tx.execute("UPDATE lg_runs SET owner = 'w', epoch = 1, state = 'running' WHERE run_id = ?", (run_id,))
+            cancelled = pool.submit(leases.runs.cancel, run_id)
+            waiting_for_a_lock(database)
+        assert (cancelled.result(LOCK_S).state, cancelled.result().stop) == ("running", "cancel")
+    database.close()
+
+
+def test_a_run_that_is_cancelled_while_a_worker_looks_for_one_is_not_begun(postgres_url: str) -> None:
+    database = PostgresDatabase(postgres_url)
+    leases = LeaseTable(database, lease_s=1_000, max_attempts=9)
+    run_id = create(leases)
+    with ThreadPoolExecutor(1) as pool:
+        with database.transaction() as tx:
+            tx.execute("UPDATE lg_runs SET state = 'cancelled', work = NULL WHERE run_id = ?", (run_id,))
+            claimed_now = pool.submit(leases.claim, "w")
+            waiting_for_a_lock(database)
+        assert claimed_now.result(LOCK_S) is None
+    assert leases.runs.get(run_id).owner is None
+    database.close()
+
+
+def test_of_two_people_who_undo_a_run_at_once_the_second_is_told(postgres_url: str) -> None:
+    database = PostgresDatabase(postgres_url)
+    leases = LeaseTable(database, lease_s=1_000, max_attempts=9)
+    run_id = create(leases)
+    leases.report(claimed(leases)[0], "done", {"status": "done"})
+    with ThreadPoolExecutor(1) as pool:
+        with database.transaction() as tx:
+            tx.execute("UPDATE lg_runs SET work = 'undo' WHERE run_id = ?", (run_id,))
+            second = pool.submit(leases.runs.undo, run_id, {"to": 0}, "bob")
+            waiting_for_a_lock(database)
+        with pytest.raises(Conflict):
+            second.result(LOCK_S)
+    database.close()
+
+
+def test_a_run_that_its_worker_gives_back_late_has_not_failed_by_its_lost_workers(postgres_url: str) -> None:
+    database = PostgresDatabase(postgres_url)
+    late = LeaseTable(database, lease_s=-1, max_attempts=1)
+    run_id = create(late)
+    lease, _ = claimed(late)
+    with database.transaction() as tx:
+        tx.execute("UPDATE lg_runs SET lease_until = lease_until WHERE run_id = ?", (run_id,))
+        assert late.take_from_lost() == [], "its worker writes at this moment"
+    late.report(lease, "done", {"status": "done"})
+    assert (late.take_from_lost(), late.runs.get(run_id).state) == ([], "done")
+    database.close()
+
+
+def test_guidance_denies_what_a_run_asks_now_and_nothing_that_it_asks_later(leases: LeaseTable) -> None:
+    run_id = create(leases)
+    lease, _ = claimed(leases)
+    leases.runs.say(run_id, "say", {"text": "use a dict"}, "ann")
+    assert [each.body["denies"] for each in leases.runs.said(run_id)] == [False]
+    leases.report(lease, "waiting", {"status": "waiting"})
+    again, _ = claimed(leases)
+    leases.runs.heard([each.id for each in leases.runs.said(run_id)])
+    leases.report(again, "waiting", {"status": "waiting"})
+    leases.runs.say(run_id, "say", {"text": "no"}, "ann")
+    assert [each.body["denies"] for each in leases.runs.said(run_id)] == [True]
 
 
 def test_too_many_waiting_runs_are_refused(leases: LeaseTable) -> None:

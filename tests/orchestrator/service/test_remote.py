@@ -21,7 +21,7 @@ def test_a_run_is_made_shown_and_listed_on_a_server(
 ) -> None:
     root = tmp_path / "repo"
     root.mkdir()
-    (root / "README.md").write_text("# Thing\n\nIt does a thing.\n")
+    (root / "README.md").write_text("# Thing\n\nIt does a\u2028thing,\x85and\u2029another.\n")
     with serving(root) as api:
         at = ["--server", f"http://127.0.0.1:{api.port}"]
         assert main(["run", "summarize repo", *at]) == 2

@@ -5,13 +5,19 @@ from __future__ import annotations
 import json
 import os
 import signal
+import threading
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import anyio
 import pytest
 from bench.workers.fleet import decide
 
-from lg_orch.testing import ScriptedModel
+from lg_gateway.cli import main as gateway_command
+from lg_orch.cli import arguments
+from lg_orch.service.work.warm_gateways import WarmGateways
+from lg_orch.settings.setup import prepare
+from lg_orch.testing import Scripted, ScriptedModel
 from lg_policy.state import open_state
 from tests.orchestrator.service.serving import WAIT_S, Api, serving
 from tests.scripted_settings import scripted_settings
@@ -20,6 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 pytestmark = pytest.mark.usefixtures("programs_by_fork")
+OVER = ("done", "unchecked", "failed", "refused", "interrupted")
 
 
 @pytest.fixture
@@ -94,6 +101,74 @@ def test_a_gateway_serves_runs_of_its_repository_and_settings_alone_and_a_killed
         until_running(repo, 1)
         assert running(repo).isdisjoint(first | second)
     until_running(repo, 0)
+
+
+def test_another_directory_under_the_same_path_gets_a_gateway_of_its_own(repo: Path, tmp_path: Path) -> None:
+    with serving(repo) as api:
+        done(api)
+        first = running(repo)
+        for name in ("Other", "Third"):
+            repo.rename(tmp_path / f"before-{name}")
+            repo.mkdir()
+            (repo / "README.md").write_text(f"# {name}\n\nIt does another thing.\n")
+            assert name in api.run(done(api))["report"]["text"]
+            until_running(repo, 1)
+            assert running(repo).isdisjoint(first)
+            first = running(repo)
+
+
+def test_a_kept_gateway_hears_of_a_halt_and_one_whose_run_is_cancelled_is_not_kept(
+    tmp_path: Path, repo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-scripted-0123456789")
+    (repo / "log.txt").write_text("begin\nend\n")
+    (repo / "Makefile").write_text("test:\n\ttrue\n")
+    silent, goes_on = threading.Event(), threading.Event()
+
+    def answer(request: dict[str, Any]) -> Scripted:
+        if "token r0001" in str(request["messages"]):
+            silent.set()
+            goes_on.wait(WAIT_S)
+        return decide(request)
+
+    config = tmp_path / "settings.toml"
+    with ScriptedModel(answer) as model:
+        config.write_text(scripted_settings(model.base_url, "[policy]\nrequire_approval_for_mutations = false\n"))
+        with serving(repo, "--config", str(config)) as api:
+            cancelled = api.create("insert two lines, token r0001")
+            assert silent.wait(WAIT_S)
+            assert api("POST", f"/v1/runs/{cancelled}/cancel").status == 202
+            goes_on.set()
+            api.until(cancelled, "cancelled")
+            until_running(repo, 0)
+
+            kept = api.create("insert two lines, token r0002")
+            assert api.until(kept, *OVER)["state"] in ("done", "unchecked")
+            assert len(running(repo)) == 1
+            where = ["--root", str(repo), "--config", str(config)]
+            assert gateway_command(["halt", "--reason", "enough of this", *where]) == 0
+            halted = api.create("insert two lines, token r0003")
+            assert "enough of this" in api.until(halted, *OVER)["report"]["text"]
+    assert (repo / "log.txt").read_text() == "begin\na-r0002\nb-r0002\nend\n"
+
+
+@pytest.mark.anyio
+async def test_a_kept_gateway_that_is_stopped_is_replaced_and_ended(repo: Path) -> None:
+    args = arguments(["serve", "--repo-root", str(repo)])
+    setup = prepare(args)
+    async with anyio.create_task_group() as group:
+        gateways = WarmGateways(group, idle_s=600, most=2, ask_s=0.5)
+        seen: list[set[str]] = []
+        for _ in range(2):
+            async with gateways.lent(setup, os.environ) as loan:
+                assert loan.connection is not None
+                loan.keep = True
+                seen.append(running(repo))
+            for pid in processes(f"serve --root {repo} "):
+                os.kill(pid, signal.SIGSTOP)
+        gateways.end()
+    assert len(seen[1] - seen[0]) == 1
+    assert not processes(f"serve --root {repo} ")
 
 
 def test_a_gateway_that_nobody_uses_ends(repo: Path, tmp_path: Path) -> None:

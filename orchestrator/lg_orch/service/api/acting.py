@@ -19,7 +19,7 @@ from lg_orch.service.api.service import questions_of, view_of
 from lg_orch.service.records.rows import NewRun, RunPhase
 from lg_orch.service.run_patch import diff_text
 from lg_orch.undo.diffs import reversed_diff
-from lg_orch.undo.plan import plan_undo
+from lg_orch.undo.plan import plan_undo, require_seen
 from lg_policy.errors import Conflict, InvalidArguments
 
 if TYPE_CHECKING:
@@ -137,8 +137,7 @@ def _check_answer(call: Call, question: Question, verdict: HumanAnswer) -> None:
 async def say_to_run(call: Call) -> Response:
     """Add guidance to a run that has not ended."""
     body: SayToRun = call.body
-    row = await anyio.to_thread.run_sync(call.service.runs.get, call.run_id)
-    said = {"text": call.service.masker.mask(body.text), "denies": row.state == "waiting"}
+    said = {"text": call.service.masker.mask(body.text)}
     row = await anyio.to_thread.run_sync(
         lambda: call.service.runs.say(call.run_id, "say", said, call.caller.name, expected=GO_ON)
     )
@@ -193,9 +192,18 @@ async def undo_run(call: Call) -> Response:
     if body.preview:
         shown = await anyio.to_thread.run_sync(undo_preview, call.service, call.run_id, body.to)
         return JSONResponse(shown.model_dump(mode="json"))
-    row = await anyio.to_thread.run_sync(call.service.runs.undo, call.run_id, {"to": body.to}, call.caller.name)
+    row = await anyio.to_thread.run_sync(_undo, call)
     call.service.wake()
     return JSONResponse(view_of(row), 202)
+
+
+def _undo(call: Call) -> RunRow:
+    body: UndoRun = call.body
+    wanted: dict[str, Any] = {"to": body.to}
+    if body.change_sets is not None:
+        wanted["change_sets"] = list(body.change_sets)
+        require_seen(undo_preview(call.service, call.run_id, body.to).change_sets, body.change_sets)
+    return call.service.runs.undo(call.run_id, wanted, call.caller.name)
 
 
 def undo_preview(service: RunService, run_id: str, after: int) -> UndoPreview:

@@ -34,6 +34,7 @@ def _said(text: str) -> str:
 
 Clean = Annotated[str, AfterValidator(_storable)]
 Words = Annotated[Clean, AfterValidator(_said), Field(min_length=1, max_length=MAX_TEXT)]
+ChangeSet = Annotated[Clean, Field(min_length=1, max_length=200)]
 Limit = Annotated[int, Field(gt=0, le=10**12)]
 Amount = Annotated[float, Field(gt=0, le=10**9, allow_inf_nan=False)]
 
@@ -116,6 +117,8 @@ class UndoRun(Body):
     """Only what changed after that step."""
     preview: bool = False
     """Return what would be reverted, and change nothing."""
+    change_sets: Annotated[tuple[ChangeSet, ...], Field(max_length=10_000)] | None = None
+    """Those of the preview: an undo that would revert any other by now is refused."""
 
 
 class View(BaseModel):

@@ -41,6 +41,8 @@ COMMENT_S = 15.0
 SEND_S = 30.0
 RETRY_MS = 2_000
 """How long a client waits before it connects again."""
+LINE_ENDS = "\x85\u2028\u2029"
+"""Stand in texts of a run, and some clients end a line at them."""
 PIECE = 64_000
 """Bytes that are sent at once."""
 
@@ -180,7 +182,10 @@ class EventStream(Response):
 
     def of_event(self, event: Event) -> str:
         """Return what is sent of one event."""
-        return f"id: {event.seq}\nevent: run\ndata: {event.model_dump_json()}\n\n"
+        data = event.model_dump_json()
+        for letter in LINE_ENDS:
+            data = data.replace(letter, f"\\u{ord(letter):04x}")
+        return f"id: {event.seq}\nevent: run\ndata: {data}\n\n"
 
     def of_state(self, row: RunRow) -> str:
         """Return what is sent of the run's state."""

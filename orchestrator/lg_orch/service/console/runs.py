@@ -71,7 +71,7 @@ class ServiceRuns:
     async def undo(self, run_id: str) -> UndoShown:
         """Return what an undo would do."""
         shown = await anyio.to_thread.run_sync(undo_preview, self._service, run_id, 0)
-        return UndoShown(diff=shown.diff, uncovered=tuple(shown.uncovered))
+        return UndoShown(diff=shown.diff, uncovered=tuple(shown.uncovered), change_sets=shown.change_sets)
 
     async def mark(self) -> str:
         """Return a digest of how the newest runs stand."""

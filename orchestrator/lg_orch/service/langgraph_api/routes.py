@@ -15,7 +15,7 @@ from lg_orch.service.api.endpoints import Call, Endpoint
 from lg_orch.service.api.event_stream import LOOK_S, require_stream
 from lg_orch.service.langgraph_api.shapes import (
     ASSISTANT,
-    answer_of,
+    answers_of,
     interrupts_of,
     is_over,
     new_run,
@@ -32,10 +32,12 @@ from lg_policy.version import __version__
 
 if TYPE_CHECKING:
     from lg_orch.service.langgraph_api.threads import Thread
-    from lg_orch.service.records.rows import RunRow
+    from lg_orch.service.records.rows import RunPhase, RunRow
 
 THREAD_ID = r"^[A-Za-z0-9-]{1,64}$"
 SHOWN = 50
+ASKING: tuple[RunPhase, ...] = ("waiting", "queued", "running")
+"""States in which a run may have an open question."""
 
 
 class Loose(BaseModel):
@@ -90,12 +92,13 @@ def begin(call: Call) -> tuple[Thread, RunRow]:
     if body.command is not None and "resume" in body.command:
         if last is None:
             raise InvalidArguments("the thread waits for nothing", hint="send `input` to begin a run")
-        said = answer_of(body.command["resume"], interrupts_of(service, last))
-        return thread, answer(replace(call, run_id=last.run_id, body=said))
+        for said in answers_of(body.command["resume"], interrupts_of(service, last, ASKING)):
+            last = answer(replace(call, run_id=last.run_id, body=said))
+        return thread, last
     if last is not None and last.work is not None:
         raise Conflict(f"run {last.run_id} of this thread is {last.state}", hint="join it, or cancel it first")
     if last is not None and last.state == "waiting":
-        words = {"text": service.masker.mask(request_of(body.input)), "denies": True}
+        words = {"text": service.masker.mask(request_of(body.input))}
         return thread, service.runs.say(last.run_id, "say", words, call.caller.name, expected=("waiting",))
     configured = body.config.get("configurable")
     wanted = new_run(body.input, {**(configured if isinstance(configured, dict) else {}), **body.context})
@@ -182,6 +185,8 @@ async def _stream(call: Call) -> Response:
     thread, row = await anyio.to_thread.run_sync(_run, call)
     last = call.request.headers.get("last-event-id", "")
     after = int(last) if last.isascii() and last.isdigit() and len(last) < 10 else 0
+    if after > await anyio.to_thread.run_sync(call.service.events.last, row):
+        after = 0  # of another journal
     modes = call.request.query_params.getlist("stream_mode") or "values"
     return ThreadStream(call, row, after, modes, _where(thread, row))
 

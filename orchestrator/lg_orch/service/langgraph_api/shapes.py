@@ -13,7 +13,7 @@ from lg_orch.service.records.rows import ENDED
 from lg_policy.errors import InvalidArguments
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from lg_orch.service.api.bodies import QuestionView
     from lg_orch.service.api.service import RunService
@@ -26,6 +26,7 @@ STATUS: Mapping[RunPhase, str] = {
     "failed": "error", "refused": "error", "interrupted": "interrupted", "cancelled": "interrupted",
 }  # fmt: skip
 DECISIONS = {"approve": "approve", "accept": "approve", "reject": "deny", "ignore": "deny"}
+WAITING: tuple[RunPhase, ...] = ("waiting",)
 CONFIGURED = ("repository", "ref", "model", "approvals", "max_tokens", "max_cost_usd", "max_wall_s")
 """Fields of a new run that `config.configurable` or `context` may set."""
 
@@ -89,9 +90,12 @@ def values_of(rows: Sequence[RunRow]) -> dict[str, Any]:
     return {"messages": messages, "run": view_of(rows[-1]) if rows else None}
 
 
-def interrupts_of(service: RunService, row: RunRow) -> list[dict[str, Any]]:
-    """Return what a run waits for, as interrupts that ask to approve or reject a call."""
-    if row.state != "waiting":
+def interrupts_of(service: RunService, row: RunRow, states: Collection[RunPhase] = WAITING) -> list[dict[str, Any]]:
+    """Return what a run waits for, as interrupts that ask to approve or reject a call. In other states it is nothing.
+
+    Questions of one turn are answered one by one: while a worker goes on with an answer, the others stay open.
+    """
+    if row.state not in states:
         return []
     events = service.events.all(row)
     views = [question_view(question, events) for question in questions_of(service, row, events)]
@@ -141,18 +145,26 @@ def _text(content: Any) -> str:
     return "\n".join(text for text in texts if isinstance(text, str))
 
 
-def answer_of(resume: Any, open_questions: Sequence[Mapping[str, Any]]) -> AnswerRun:
-    """Return the answer that `command.resume` gives to an open question: to the first, unless it names one.
+def answers_of(resume: Any, open_questions: Sequence[Mapping[str, Any]]) -> list[AnswerRun]:
+    """Return the answers that `command.resume` gives: by the id of their interrupts, or without where only one is open.
 
     Raises `InvalidArguments`.
     """
     if not open_questions:
         raise InvalidArguments("the thread waits for nothing", hint="send `input` to begin a run")
     keys = [str(question["id"]) for question in open_questions]
-    named = [key for key in keys if key in resume] if isinstance(resume, dict) and len(resume) == 1 else []
-    key = named[0] if named else keys[0]
-    if named:
-        resume = resume[key]  # a client may name the interrupt that it answers
+    if isinstance(resume, dict) and resume and set(resume) <= set(keys):
+        return [_answer(key, given) for key, given in resume.items()]
+    if len(keys) > 1:
+        # Which of them a user interface has shown is not known.
+        raise InvalidArguments(
+            f"the thread waits for {len(keys)} answers, and `command.resume` does not say which this is",
+            hint='name the interrupt: {"INTERRUPT ID": {"decisions": [{"type": "approve"}]}}',
+        )
+    return [_answer(keys[0], resume)]
+
+
+def _answer(key: str, resume: Any) -> AnswerRun:
     fields: dict[str, Any] | None = None
     if isinstance(resume, dict) and "decision" in resume:
         fields = dict(resume)

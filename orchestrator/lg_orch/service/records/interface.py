@@ -50,3 +50,8 @@ class Database(Protocol):
     def close(self) -> None:
         """Close its connections."""
         ...
+
+
+def for_update(database: Database) -> str:
+    """Return what ends a SELECT whose rows this transaction changes: nobody else does before it ends."""
+    return database.locking.replace("SHARE", "UPDATE")

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from lg_orch.contracts.errors import RunLost
+from lg_orch.service.records.interface import for_update
 from lg_orch.service.records.rows import ENDED
 from lg_orch.service.records.run_counts import COUNTED, count_report
 from lg_orch.service.records.run_table import ANY_RUN, NEXT_RUN, RunTable
@@ -65,7 +66,7 @@ class LeaseTable:
             taken = tx.execute(
                 "UPDATE lg_runs SET owner = ?, lease_until = ?, epoch = epoch + 1, attempts = attempts + 1, stop = '', "
                 "state = CASE WHEN work = 'drive' THEN 'running' ELSE state END, updated = ? "
-                "WHERE run_id = ? AND owner IS NULL RETURNING epoch",
+                "WHERE run_id = ? AND owner IS NULL AND work IS NOT NULL RETURNING epoch",
                 (owner, now + self._lease_s, now, found[0][0]),
             )
         if not taken:
@@ -161,15 +162,23 @@ class LeaseTable:
             # A worker that lost its connection and shows signs of life is not dead.
             dead = {owner for owner in silent if self._is_dead(tx, owner)}
             lost = [row for row in held if row[3] < now or row[1] in dead]
-            for run_id, owner, epoch, _ in lost:
-                self._free(tx, Lease(run_id=run_id, owner=owner, epoch=epoch), now)
-        return [str(row[0]) for row in lost]
+            leases = (Lease(run_id=run_id, owner=owner, epoch=epoch) for run_id, owner, epoch, _ in lost)
+            return [lease.run_id for lease in leases if self._free(tx, lease, now)]
 
     def _require(self, tx: Transaction, lease: Lease) -> None:
-        require(tx, lease, locking=self.database.locking.replace("SHARE", "UPDATE"))
+        require(tx, lease, locking=for_update(self.database))
 
-    def _free(self, tx: Transaction, lost: Lease, now: float) -> None:
-        row = tx.execute("SELECT attempts, work, undo FROM lg_runs WHERE run_id = ?", (lost.run_id,))[0]
+    def _free(self, tx: Transaction, lost: Lease, now: float) -> bool:
+        """Take a run from its worker; false if that has given it back meanwhile, or shows a sign of life."""
+        # A row that somebody changes at this moment is not lost. Nor does this wait for one who waits for us.
+        locking = f"{for_update(self.database)} SKIP LOCKED" if self.database.shared else ""
+        held = tx.execute(
+            f"SELECT attempts, work, undo FROM lg_runs WHERE run_id = ? AND epoch = ? AND owner = ?{locking}",  # noqa: S608  own words
+            (lost.run_id, lost.epoch, lost.owner),
+        )
+        if not held:
+            return False
+        row = held[0]
         if int(row[0]) < self._max_attempts:
             # The epoch counts up here already: nothing that the lost worker writes from now on counts.
             tx.execute(
@@ -177,7 +186,7 @@ class LeaseTable:
                 "state = CASE WHEN work = 'drive' THEN 'queued' ELSE state END WHERE run_id = ? AND epoch = ?",
                 (lost.run_id, lost.epoch),
             )
-            return
+            return True
         text = f"{row[0]} workers were lost while they had this run; it is not begun again by itself"
         report = json.dumps({"status": "failed", "text": text})
         if row[1] == "undo":
@@ -190,6 +199,7 @@ class LeaseTable:
             "WHERE run_id = ?",
             (now, lost.run_id),
         )
+        return True
 
 
 def require(tx: Transaction, lease: Lease, *, locking: str) -> None:

@@ -7,6 +7,7 @@ import secrets
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
+from lg_orch.service.records.interface import for_update
 from lg_orch.service.records.rows import ENDED, RunRow, Said
 from lg_policy.errors import Conflict, LimitExceeded, NotFound
 
@@ -79,13 +80,16 @@ class RunTable:
         A run that is being driven is asked to stop between two calls, and goes on with what was said.
         """
         with self.database.transaction() as tx:
-            row = _one(tx, run_id)
+            row = self._held(tx, run_id)
             if expected and row.state not in expected:
                 raise Conflict(
                     f"run {run_id} is {row.state}", hint=f"this can be done while it is {' or '.join(expected)}"
                 )
             if row.work == "undo":
                 raise Conflict(f"the changes of run {run_id} are being taken back", hint="wait until that is done")
+            if kind == "say":
+                # As the run is now: a question that nobody had asked yet is not denied.
+                body = {**body, "denies": row.state == "waiting"}
             _keep_said(tx, run_id, kind, body, by)
             if kind == "resume" and body:
                 options = json.dumps({**row.options, **body})
@@ -99,7 +103,7 @@ class RunTable:
     def undo(self, run_id: str, body: Mapping[str, Any], by: str) -> RunRow:
         """Have a worker take back what a run changed. Raises `Conflict` while a worker has the run."""
         with self.database.transaction() as tx:
-            row = _one(tx, run_id)
+            row = self._held(tx, run_id)
             if row.work is not None:
                 raise Conflict(f"run {run_id} is {row.state}", hint="wait until it has ended, or cancel it first")
             wanted = json.dumps({"state": "queued", "by": by, **body})
@@ -110,7 +114,7 @@ class RunTable:
     def cancel(self, run_id: str) -> RunRow:
         """End a run: at once where no worker has it, else as soon as its worker hears of it. Raises `Conflict`."""
         with self.database.transaction() as tx:
-            row = _one(tx, run_id)
+            row = self._held(tx, run_id)
             if row.state in ENDED:
                 raise Conflict(f"run {run_id} has ended: it is {row.state}")
             if row.work == "undo":
@@ -123,6 +127,10 @@ class RunTable:
                     (tx.now(), run_id),
                 )
             return _one(tx, run_id)
+
+    def _held(self, tx: Transaction, run_id: str) -> RunRow:
+        """Return a run, which nobody else changes before the transaction ends. Raises `NotFound`."""
+        return _one(tx, run_id, for_update(self.database))
 
     def said(self, run_id: str) -> list[Said]:
         """Return what waits to be written into the run's journal, oldest first."""
@@ -215,8 +223,8 @@ def _conditions(chosen: Filter) -> tuple[str, list[Any]]:
     return (" WHERE " + " AND ".join(parts) if parts else ""), parameters
 
 
-def _one(tx: Transaction, run_id: str) -> RunRow:
-    rows = tx.execute(f"{_SELECT} WHERE run_id = ?", (run_id,))
+def _one(tx: Transaction, run_id: str, locking: str = "") -> RunRow:
+    rows = tx.execute(f"{_SELECT} WHERE run_id = ?{locking}", (run_id,))
     if not rows:
         raise NotFound(f"there is no run {run_id!r}", hint="GET /v1/runs lists the runs")
     return row_of(rows[0])

@@ -17,13 +17,15 @@ from lg_orch.service.work.cloning import branched
 from lg_orch.service.work.driving import journalled
 from lg_orch.settings.gateway_access import opened
 from lg_orch.tools.gateway import check_root
-from lg_orch.undo.plan import plan_undo
+from lg_orch.undo.plan import plan_undo, require_seen
 from lg_policy.config.loading import expand_env
 from lg_policy.errors import Conflict, LgError
 from lg_policy.secrets.masking import Masker
 from lg_policy.state import load_key
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from lg_orch.engine.signals import StopRequests
     from lg_orch.service.records.lease_table import Lease
     from lg_orch.service.records.rows import RunRow
@@ -41,7 +43,7 @@ async def take_back(tools: WorkerTools, lease: Lease, row: RunRow, _stop: StopRe
         store_url = expand_env(setup.loaded.settings.store.url, tools.repositories.environ, "store.url")
         place = await anyio.to_thread.run_sync(tools.places.open, lease, setup.state.path, store_url)
         try:
-            said = await _reverted(tools, setup, place, int(wanted.get("to") or 0))
+            said = await _reverted(tools, setup, place, row.undo or {})
             await anyio.to_thread.run_sync(place.settle)
             result = await anyio.to_thread.run_sync(branched, tools, lease, row, place)
         finally:
@@ -53,14 +55,16 @@ async def take_back(tools: WorkerTools, lease: Lease, row: RunRow, _stop: StopRe
     return {**wanted, "state": "done", "text": said, **result}
 
 
-async def _reverted(tools: WorkerTools, setup: CommandSetup, place: Place, after: int) -> str:
-    """Revert what the steps after that one changed; returns what was done, in words. Raises `Conflict`."""
+async def _reverted(tools: WorkerTools, setup: CommandSetup, place: Place, asked: Mapping[str, Any]) -> str:
+    """Revert what was asked for; returns what was done, in words. Raises `Conflict`."""
     await anyio.to_thread.run_sync(import_heavy)
     from lg_orch.tools.gateway_tools import GatewayTools
     from lg_orch.undo.apply import Assent, Undoer
 
     events, run = journalled(place), place.run
-    undoing = plan_undo(events, after=after)
+    undoing = plan_undo(events, after=int(asked.get("to") or 0))
+    if asked.get("change_sets") is not None:
+        require_seen([patch.change_id for patch in undoing.patches], asked["change_sets"])
     if not undoing.patches:
         return "nothing to undo: the run has no change set left to revert"
     bus = EventBus(place.journal, Masker(load_key("mask"), []), after=events[-1].seq if events else 0)

@@ -10,6 +10,7 @@ ends with the run. A run in a clone has a gateway of its own, which ends with it
 from __future__ import annotations
 
 import logging
+import os
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -35,6 +36,8 @@ log = logging.getLogger(__name__)
 LOG = "warm-gateway.log"
 ASK_S = 30.0
 """Seconds in which a kept gateway must say what it offers."""
+AGE_S = 3_600.0
+"""Seconds after which no further run gets a gateway: what it read when it began, such as a secret, may have changed."""
 Key = tuple[tuple[str, ...], str, tuple[tuple[str, str], ...]]
 
 
@@ -52,20 +55,48 @@ class _Kept:
     """One gateway that runs."""
 
     launch: GatewayLaunch
+    root: RootHandle
     ready: anyio.Event = field(default_factory=anyio.Event)
     over: anyio.Event = field(default_factory=anyio.Event)
     connection: Connection | None = None
     lent: bool = True
+    begun: float = field(default_factory=anyio.current_time)
     unused_since: float = 0.0
+
+
+class RootHandle:
+    """The directory that a repository's path named when its gateway began. It is kept open, so that no other gets its
+    number."""
+
+    def __init__(self, path: Path) -> None:
+        """Raise `OSError` where there is none."""
+        self._path = path
+        self._descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+
+    def is_there(self) -> bool:
+        """Whether the path still names it."""
+        try:
+            return os.path.samestat(os.stat(self._path), os.fstat(self._descriptor))
+        except OSError:
+            return False
+
+    def close(self) -> None:
+        """Let it go."""
+        os.close(self._descriptor)
 
 
 class WarmGateways:
     """The gateways of one worker, in its event loop. At most `most` wait for a run at a time."""
 
-    def __init__(self, group: TaskGroup, *, idle_s: float, most: int) -> None:
+    def __init__(
+        self, group: TaskGroup, *, idle_s: float, most: int, ask_s: float = ASK_S, age_s: float = AGE_S
+    ) -> None:
+        """`ask_s`: seconds in which a kept gateway must say what it offers; `age_s`: how long it is kept at most."""
         self._group = group
         self._idle_s = idle_s
         self._most = most
+        self._ask_s = ask_s
+        self._age_s = age_s
         self._kept: dict[Key, _Kept] = {}
 
     @asynccontextmanager
@@ -94,9 +125,15 @@ class WarmGateways:
             return None
         if kept is not None and not kept.over.is_set():
             kept.lent = True
-            if await _is_there(kept):
+            if anyio.current_time() - kept.begun > self._age_s:
+                kept.over.set()
+            elif await _is_there(kept, self._ask_s):
                 return kept
-        kept, there = self._begun(key, launch), False
+        try:
+            root = await anyio.to_thread.run_sync(RootHandle, setup.root)
+        except OSError:
+            return None  # the run says better what is wrong
+        kept, there = self._begun(key, launch, root), False
         try:
             await kept.ready.wait()
             there = kept.connection is not None
@@ -105,11 +142,11 @@ class WarmGateways:
                 kept.over.set()  # the run that waited for it may have been stopped meanwhile
         return kept if there else None
 
-    def _begun(self, key: Key, launch: GatewayLaunch) -> _Kept:
+    def _begun(self, key: Key, launch: GatewayLaunch, root: RootHandle) -> _Kept:
         for other in self._kept.values():
             if other.launch.cwd == launch.cwd and not other.lent:
                 other.over.set()  # the repository has other settings now
-        kept = self._kept[key] = _Kept(launch=launch)
+        kept = self._kept[key] = _Kept(launch=launch, root=root)
         self._group.start_soon(self._run, key, kept)
         return kept
 
@@ -143,6 +180,7 @@ class WarmGateways:
                 del self._kept[key]
             kept.over.set()
             kept.ready.set()
+            kept.root.close()
 
     async def _idle(self, kept: _Kept) -> None:
         while not kept.over.is_set():
@@ -153,13 +191,15 @@ class WarmGateways:
                 await kept.over.wait()
 
 
-async def _is_there(kept: _Kept) -> bool:
-    """Ask a gateway what it offers now; whether it has answered."""
+async def _is_there(kept: _Kept, within_s: float) -> bool:
+    """Ask a gateway what it offers now; whether it has answered, and still works on the directory of its path."""
     if kept.over.is_set() or kept.connection is None or kept.connection.again is None:
         return False
     there = False
     try:
-        with anyio.move_on_after(ASK_S):
+        if not await anyio.to_thread.run_sync(kept.root.is_there):
+            return False
+        with anyio.move_on_after(within_s):
             kept.connection = await kept.connection.again()
             there = True
     except Exception:
