@@ -25,7 +25,6 @@ from tests.scripted_settings import scripted_settings
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = pytest.mark.usefixtures("programs_by_fork")
 OVER = ("done", "unchecked", "failed", "refused", "interrupted")
 
 
