@@ -204,3 +204,44 @@ async def test_a_lock_on_the_root_directory_stops_nobody(tmp_path: Path) -> None
     finally:
         os.close(holder)
     assert read_tree(tmp_path) == {}
+
+
+@pytest.mark.anyio
+async def test_a_heading_that_is_the_name_of_a_file_means_that_file_and_not_its_last_word(tmp_path: Path) -> None:
+    block = "<<<<<<< SEARCH\n1\n=======\none\n>>>>>>> REPLACE\n"
+    for names in (["first draft.md"], ["first draft.md", "draft.md"], ["draft.md"]):
+        base = tmp_path / str(len(list(tmp_path.iterdir())))
+        write_tree(base, dict.fromkeys(names, "1\n"))
+        with Root(base) as root:
+            changes = crasher.changes(root, tmp_path / "state")
+            for heading in ("first draft.md", "Update first draft.md:"):
+                (base / names[0]).write_text("1\n")
+                changes.apply(crasher.request(patch=f"{heading}\n{block}"), Job(60))
+                assert [(base / name).read_text() for name in names] == ["one\n", "1\n"][: len(names)]
+        text = f"first draft.md\n{block}\nThen draft.md:\n{block.replace('one', 'two')}"
+        changes = {(change.path, change.longer[-1:]) for change in crasher.request(patch=text).changes}
+        assert changes == {("draft.md", ("first draft.md",)), ("draft.md", ("Then draft.md",))}
+
+
+def test_a_name_that_means_a_file_below_another_root_is_changed_while_that_root_is_locked(tmp_path: Path) -> None:
+    write_tree(tmp_path, {"one/a": "1\n", "two/b": "2\n"})
+    held: list[bool] = []
+    lock = root_lock(tmp_path / "two")
+    assert lock is not None
+
+    def on_step(_name: str) -> None:
+        with open(lock, "w") as other:
+            try:
+                fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                held.append(True)
+            else:
+                held.append(False)
+
+    patch = "*** Begin Patch\n*** Update File: two\\b\n@@\n-2\n+zwei\n*** End Patch\n"
+    with Root(tmp_path / "one") as one, Root(tmp_path / "two") as two:
+        workspace = Workspace([one, two], FileRules.from_settings(PolicySettings()), FsSettings(durable=False))
+        Changes(workspace, tmp_path / "state", on_step=on_step).apply(crasher.request(patch=patch), Job(60))
+    assert (tmp_path / "two" / "b").read_text() == "zwei\n"
+    assert held
+    assert all(held)

@@ -7,7 +7,7 @@ import pytest
 from lg_fs.patch.document import load
 from lg_fs.patch.match import apply_hunks
 from lg_fs.patch.parse import parse_patch
-from lg_policy.errors import Conflict
+from lg_policy.errors import Conflict, InvalidArguments
 
 BLOCK = "<<<<<<< SEARCH\ntwo\n=======\n2\n>>>>>>> REPLACE\n"
 
@@ -61,3 +61,27 @@ def test_of_long_lines_the_place_where_they_differ_is_shown(place: int) -> None:
     assert "SENT" in hint
     assert "REAL" in hint
     assert len(hint) < 2_000
+
+
+@pytest.mark.parametrize(
+    ("heading", "name", "longer"),
+    [
+        ("first draft.md", "draft.md", ("first draft.md",)),
+        ("Update new plan.md:", "plan.md", ("Update new plan.md", "new plan.md")),
+        ("Then in `src/f.js`:", "src/f.js", ()),
+        ("`first draft.md`", "first draft.md", ()),
+        ('"next steps.md"', "next steps.md", ()),
+        ("src/f.js", "src/f.js", ()),
+    ],
+)
+def test_words_before_a_name_may_be_a_part_of_it(heading: str, name: str, longer: tuple[str, ...]) -> None:
+    (change,) = parse_patch(f"{heading}\n{BLOCK}")
+    assert (change.path, change.longer) == (name, longer)
+
+
+@pytest.mark.parametrize("heading", ["first draft.md", "Create new plan.md", "to do.md"])
+def test_a_new_file_whose_name_may_have_more_words_is_not_guessed(heading: str) -> None:
+    with pytest.raises(InvalidArguments, match=r"may be"):
+        parse_patch(f"{heading}\n<<<<<<< SEARCH\n=======\nx\n>>>>>>> REPLACE\n")
+    with pytest.raises(InvalidArguments, match=r"may be"):
+        parse_patch(f"{heading}\n\n@@ -0,0 +1 @@\n+x\n")

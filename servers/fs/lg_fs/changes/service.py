@@ -18,6 +18,7 @@ from lg_fs.changes.locks import holding
 from lg_fs.changes.revert_plan import Reverter, plan_inverse
 from lg_fs.changes.rollback import Undo
 from lg_fs.patch.model import FileChange
+from lg_fs.patch.parse import joined
 from lg_fs.patch.plan import Expected, PlannedFile, Planner
 from lg_fs.patch.targets import Targets
 from lg_policy.changes.interrupted import Begun, recover
@@ -85,6 +86,8 @@ class Changes:
     def apply(self, request: PatchRequest, job: Job) -> dict[str, Any]:
         """Apply a patch, or only show what it would do. If it raises `LgError`, nothing was changed."""
         targets = Targets(self._workspace)
+        if any(change.longer for change in request.changes):
+            request = replace(request, changes=joined(targets.with_longer_names(request.changes)))
         label = Label(kind="patch", reverts=None, key=request.key, digest=_digest(request.arguments))
         if request.dry_run:
             return result(self._records(self._plan(targets, request, job), label), dry_run=True)

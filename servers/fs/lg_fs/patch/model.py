@@ -64,6 +64,11 @@ class FileChange:
     """`path` is an argument of its own, which rules have judged as it is written: it means no other name."""
     headings: tuple[str, ...] = ()
     """The lines from which `path` was read, the nearest first: they tell what is meant if no such file is there."""
+    longer: tuple[str, ...] = ()
+    """The longer names that the line may hold from whose end `path` was read, the longest first.
+
+    A file of such a name is what is meant: `first draft.md` rather than `draft.md`.
+    """
 
     def is_new_file(self) -> bool:
         """Return whether this is a diff against nothing (`@@ -0,0 …`), whose header lacks `/dev/null`."""

@@ -10,7 +10,7 @@ from typing import Any
 from lg_fs.patch.dialects.codex_format import parse_envelope
 from lg_fs.patch.dialects.diff_names import is_pipe, next_header
 from lg_fs.patch.dialects.envelope_lines import BEGIN, END, FENCES, envelope_lines, inner_lines, is_begin, lacks_begin
-from lg_fs.patch.dialects.file_names import heading_name, is_name
+from lg_fs.patch.dialects.file_names import heading_name, is_name, longer_names, may_be_part
 from lg_fs.patch.dialects.patch_cleanup import patch_lines
 from lg_fs.patch.dialects.search_replace import begins_block, looks_like_blocks, parse_blocks
 from lg_fs.patch.dialects.unified_diff import begins_unified, parse_unified
@@ -19,6 +19,7 @@ from lg_policy.errors import InvalidArguments
 
 _FORMATS = "begin with '*** Begin Patch', '--- PATH' (unified diff), or PATH and '<<<<<<< SEARCH'"
 
+_NAMED = "put '--- PATH' and '+++ PATH' above the first hunk"
 _MAX_HEADINGS = 5
 _NO_BLANK = re.compile(r"---[^\s-][^\n]*\n\+\+\+[^\s+][^\n]*\n@@")
 
@@ -40,7 +41,7 @@ def parse_patch(text: str, check: Callable[[], None] = _no_check) -> list[FileCh
     if not changes:
         raise InvalidArguments("the patch changes no file", hint=_FORMATS)
     _refuse_pipes(changes)
-    return _joined(changes)
+    return joined(changes)
 
 
 def _parsed(lines: list[str], check: Callable[[], None]) -> list[FileChange]:
@@ -89,6 +90,11 @@ def _with_header(lines: list[str]) -> list[str]:
     if not is_name(name) or len(above) > _MAX_HEADINGS:
         return lines
     rest = lines[first:]
+    if may_be_part(above[-1]):
+        longer = longer_names(above[-1])[-1]
+        if rest[0].startswith("@@ -0,0 "):
+            raise InvalidArguments(f"the new file may be {longer[:80]!r} or {name[:80]!r}", hint=_NAMED)
+        name = longer  # if there is no such file, `name` is meant
     end = next((n for n, line in enumerate(rest) if line.startswith(FENCES)), len(rest))
     while end and not rest[end - 1].strip():
         end -= 1
@@ -105,21 +111,19 @@ def _refuse_pipes(changes: Sequence[FileChange]) -> None:
                 )
 
 
-def _joined(changes: Sequence[FileChange]) -> list[FileChange]:
+def joined(changes: Sequence[FileChange]) -> list[FileChange]:
     """Make one operation of all updates of a file: the second is about what the first one left."""
-    first: dict[str, int] = {}
+    first: dict[tuple[str, ...], int] = {}
     hunks: dict[int, list[Hunk]] = {}
-    joined: list[FileChange] = []
+    kept: list[FileChange] = []
     for change in changes:
-        place = first.setdefault(change.path, len(joined))
-        if place < len(joined) and change.op == joined[place].op == "update" and change.hunks and joined[place].hunks:
-            more = hunks.setdefault(place, list(joined[place].hunks))
+        place = first.setdefault((change.path, *change.longer), len(kept))
+        if place < len(kept) and change.op == kept[place].op == "update" and change.hunks and kept[place].hunks:
+            more = hunks.setdefault(place, list(kept[place].hunks))
             more += [replace(change.hunks[0], from_top=True), *change.hunks[1:]]
         else:
-            joined.append(change)
-    return [
-        replace(change, hunks=tuple(hunks[place])) if place in hunks else change for place, change in enumerate(joined)
-    ]
+            kept.append(change)
+    return [replace(change, hunks=tuple(hunks[n])) if n in hunks else change for n, change in enumerate(kept)]
 
 
 def _begins(line: str) -> bool:

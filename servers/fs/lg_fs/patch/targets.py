@@ -7,7 +7,7 @@ import re
 import stat
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from lg_fs.patch.dialects.file_names import readings, readings_with_prefix, words_of
 from lg_fs.patch.model import FileChange
@@ -53,7 +53,19 @@ class Targets:
                 with suppress(LgError):
                     place = self._workspace.locate(path or change.path).place
                     found[place.root.id] = place
+            if len(self._workspace.places) > 1 and change.op == "update":
+                with suppress(LgError):
+                    # A name that is not there as it is written may mean a file below another root.
+                    meant = None if self._there(change.path) else self.meant(change)
+                    found |= {meant.place.root.id: meant.place} if meant is not None else {}
         return [found[name] for name in sorted(found)]
+
+    def with_longer_names(self, changes: Sequence[FileChange]) -> list[FileChange]:
+        """Return the changes with the longer name where a file of that name is there: its line says so as a whole."""
+        return [
+            replace(change, path=next((name for name in change.longer if self._there(name)), change.path), longer=())
+            for change in changes
+        ]
 
     def existing(self, path: str) -> Target:
         """Resolve a file to change, move or delete.

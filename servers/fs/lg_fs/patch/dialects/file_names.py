@@ -30,6 +30,12 @@ _WORDS = re.compile(
     r"modify|new|next|now|of|on|path|patch|replace|second|the|then|this|to|update[sd]?|with)",
     re.IGNORECASE,
 )
+_VERBS = frozenset(
+    ("add", "apply", "change", "create", "edit", "file", "insert", "modify", "path", "replace", "the", "update")
+)
+"""Words after which a name begins."""
+_QUOTED = re.compile(r"[*: ]*(?:`[^`]+`|\"[^\"]+\")[*: ]*")
+"""A line that is nothing but a name between marks, which may have blanks."""
 _MARKS = "`\"'*<>()[]{}\u2018\u2019\u201c\u201d= "
 _SEPARATORS = re.compile(r"\\+")
 _OCTAL = re.compile(r"(?:\\[0-3][0-7]{2})+")
@@ -37,17 +43,37 @@ _OCTAL = re.compile(r"(?:\\[0-3][0-7]{2})+")
 
 def heading_name(line: str) -> str:
     """Return the file name in the line above a block, without the marks and words that models put around it."""
+    text, plain = _text_of(line)
+    named = None if _QUOTED.fullmatch(text) or len(text) > _MAX_LENGTH else _named(text)
+    return named if named is not None and " " in plain else plain
+
+
+def longer_names(line: str) -> tuple[str, ...]:
+    """Return the names with blanks that a line may hold from whose last word `heading_name` read one, longest first."""
+    name, (_, plain) = heading_name(line), _text_of(line)
+    if name == plain or not plain.endswith(f" {name}"):
+        return ()
+    words = plain.split(" ")
+    return tuple(" ".join(words[at:]) for at in range(len(words) - 1) if words[at])
+
+
+def may_be_part(line: str) -> bool:
+    """Return whether the words before the name that was read from a line may as well be a part of that name."""
+    longer = longer_names(line)
+    return bool(longer) and longer[-1].partition(" ")[0].lower() not in _VERBS
+
+
+def _text_of(line: str) -> tuple[str, str]:
+    """Return what a heading says, and the same without a label and the marks around it."""
     text = line.strip().strip(_INVISIBLE).strip()
     if len(text) > _MAX_LENGTH:
-        return text
+        return text, text
     enclosed = _ENCLOSED.fullmatch(text)
     if enclosed is not None:
         text = enclosed["comment"] or enclosed["value"] or enclosed["text"] or ""
     text = _ACTION.sub("", _HEADING.sub("", text, count=1), count=1)
     label = _LABEL.match(text)
-    plain = _without_marks(text[label.end() :] if label else text)
-    named = _named(text)
-    return named if named is not None and " " in plain else plain
+    return text, _without_marks(text[label.end() :] if label else text)
 
 
 def is_name(text: str) -> bool:

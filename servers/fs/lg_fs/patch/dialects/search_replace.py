@@ -17,10 +17,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from typing import NamedTuple
 
 from lg_fs.patch.alignment import opcodes
 from lg_fs.patch.dialects.codex_format import bad_line
-from lg_fs.patch.dialects.file_names import heading_name, is_name, may_be_sentence
+from lg_fs.patch.dialects.file_names import heading_name, is_name, longer_names, may_be_part, may_be_sentence
 from lg_fs.patch.dialects.patch_cleanup import fence_name
 from lg_fs.patch.model import ADD, DROP, KEEP, FileChange, Hunk, Line
 from lg_policy.errors import InvalidArguments
@@ -57,6 +58,13 @@ _NAMED = "write the path alone on its line, in backticks if it has blanks"
 _HINT = "write PATH, '<<<<<<< SEARCH', old lines, '=======', new lines, '>>>>>>> REPLACE'"
 
 
+class _Named(NamedTuple):
+    """The name of a file, and the longer ones that its heading may hold."""
+
+    name: str
+    longer: tuple[str, ...] = ()
+
+
 def looks_like_blocks(lines: list[str]) -> bool:
     """Return whether a patch contains such blocks."""
     return any(map(_SEARCH.match, lines))
@@ -72,11 +80,11 @@ def parse_blocks(lines: list[str], check: Callable[[], None]) -> list[FileChange
 
     Raises `InvalidArguments` that names the line.
     """
-    added: dict[str, str] = {}
-    hunks: dict[str, list[Hunk]] = {}
-    order: dict[str, tuple[str, ...]] = {}
+    added: dict[_Named, str] = {}
+    hunks: dict[_Named, list[Hunk]] = {}
+    order: dict[_Named, tuple[str, ...]] = {}
     headings: list[str] = []
-    path: str | None = None
+    path: _Named | None = None
     at = 0
     while at < len(lines):
         check()
@@ -87,15 +95,15 @@ def parse_blocks(lines: list[str], check: Callable[[], None]) -> list[FileChange
             if not _is_around(line):
                 headings.append(line)
             elif not headings:
-                path = fence_name(line) or path
+                path = _Named(name) if (name := fence_name(line)) else path
             at += 1
             continue
-        path = heading_name(begin["path"] or "") or _named_above(headings, path)
+        path = _named(begin["path"] or "") or _named_above(headings, path)
         if path is None:
             raise bad_line(at, "the block names no file", _HINT)
         above = headings
         order.setdefault(
-            path, tuple(line for line in headings[: -_MAX_HEADINGS - 1 : -1] if heading_name(line) != path)
+            path, tuple(line for line in headings[: -_MAX_HEADINGS - 1 : -1] if heading_name(line) != path.name)
         )
         headings = []
         old, new, at = _block(lines, at)
@@ -108,20 +116,30 @@ def parse_blocks(lines: list[str], check: Callable[[], None]) -> list[FileChange
     return [replace(_change(name, added, hunks), headings=above) for name, above in order.items()]
 
 
-def _refuse_new(path: str, at: int, above: list[str], *, is_known: bool) -> None:
+def _named(line: str) -> _Named | None:
+    """Return the file that a line names; `None` for a line without a name."""
+    name = heading_name(line)
+    return _Named(name, longer_names(line)) if name else None
+
+
+def _refuse_new(path: _Named, at: int, above: list[str], *, is_known: bool) -> None:
+    name = path.name
     if is_known:
-        raise bad_line(at, f"a second block for {path!r} has an empty SEARCH", "give the lines to replace")
-    if any(may_be_sentence(line, path) for line in above):
-        raise bad_line(at, f"{path[:80]!r} may be a sentence rather than the name of a new file", _NAMED)
+        raise bad_line(at, f"a second block for {name!r} has an empty SEARCH", "give the lines to replace")
+    if any(may_be_sentence(line, name) for line in above):
+        raise bad_line(at, f"{name[:80]!r} may be a sentence rather than the name of a new file", _NAMED)
+    if any(may_be_part(line) for line in above if heading_name(line) == name):
+        longer = path.longer[-1] if path.longer else ""
+        raise bad_line(at, f"the new file may be {longer[:80]!r} or {name[:80]!r}", _NAMED)
 
 
-def _refuse_rest(headings: list[str], both: set[str]) -> None:
+def _refuse_rest(headings: list[str], both: set[_Named]) -> None:
     """Raise `InvalidArguments` if a file begins below the last block, or a file is created and changed."""
     begun = next(filter(_BEGINS_FILE.match, headings), None)
     if begun is not None:
         raise InvalidArguments(f"no block follows for {begun[:80]!r}", hint=_ONE_FORMAT)
-    for name in sorted(both):
-        raise bad_line(0, f"{name!r} is created and changed by the same patch", "create it with its final content")
+    for path in sorted(both):
+        raise bad_line(0, f"{path.name!r} is created and changed by the same patch", "create it with its final content")
 
 
 def _refuse_other(lines: list[str], at: int) -> None:
@@ -142,16 +160,16 @@ def _is_around(line: str) -> bool:
     return not bare or bare.startswith(_FENCES) or _CLOSING.fullmatch(bare[:_MAX_HEADING]) is not None
 
 
-def _named_above(headings: list[str], before: str | None) -> str | None:
+def _named_above(headings: list[str], before: _Named | None) -> _Named | None:
     """Return the file that the lines above a block name, the nearest first; without one, that of the block before."""
-    names = [heading_name(line) for line in headings[: -_MAX_HEADINGS - 1 : -1]]
-    return next(filter(is_name, names), before or next(iter(names), None))
+    names = [_named(line) for line in headings[: -_MAX_HEADINGS - 1 : -1]]
+    return next((path for path in names if path and is_name(path.name)), before or next(iter(names), None))
 
 
-def _change(name: str, added: dict[str, str], hunks: dict[str, list[Hunk]]) -> FileChange:
-    if name in added:
-        return FileChange(op="add", path=name, content=added[name])
-    return FileChange(op="update", path=name, hunks=tuple(hunks[name]), in_order=False)
+def _change(path: _Named, added: dict[_Named, str], hunks: dict[_Named, list[Hunk]]) -> FileChange:
+    if path in added:
+        return FileChange(op="add", path=path.name, content=added[path])
+    return FileChange(op="update", path=path.name, hunks=tuple(hunks[path]), in_order=False, longer=path.longer)
 
 
 def _block(lines: list[str], begin: int) -> tuple[list[str], list[str], int]:
