@@ -36,6 +36,8 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 TURN = 0x1E06E2  # any number, the same in every gateway: the first half of the advisory lock's name
+CANCEL_S = 5.0
+"""How long the server may take to be told that a statement is to end."""
 IDLE_S = 30
 """If a gateway stops in the middle of a transaction, the server ends the transaction and its turn after this."""
 
@@ -59,6 +61,7 @@ class PostgresStore:
             raise
         self._reader: Connection[Any] | None = None
         self._reading = threading.Lock()
+        self._closed = False
         self._commits = GroupCommit(writer, guard, flush_s=flush_s)
 
     async def write(self, work: Callable[[Tx], T], *, durable: bool = True) -> T:
@@ -72,6 +75,8 @@ class PostgresStore:
     def read_now(self, work: Callable[[Tx], T]) -> T:
         """See `Store.read_now`."""
         with self._reading:
+            if self._closed:
+                raise StoreDown("the store is closed")
             self._reader = _begin(self._reader, self._connect, "REPEATABLE READ READ ONLY")
             try:
                 return work(_PostgresTx(self._reader))
@@ -81,8 +86,16 @@ class PostgresStore:
     def close(self) -> None:
         """See `Store.close`."""
         self._commits.close()
-        if self._reader is not None:
-            self._reader.close()
+        self._closed = True
+        if not self._reading.acquire(blocking=False):
+            if self._reader is not None:
+                _cancel(self._reader)  # a long read ends with an error rather than hold up the end
+            self._reading.acquire()  # a connection that is closed under a statement leaves its reader waiting
+        try:
+            if self._reader is not None:
+                self._reader.close()
+        finally:
+            self._reading.release()
 
 
 class Connector:
@@ -265,6 +278,14 @@ def _begin(known: Connection[Any] | None, connect: Connector, level: str) -> Con
         fresh.close()
         raise StoreDown(_line(error)) from error
     return fresh
+
+
+def _cancel(connection: Connection[Any]) -> None:
+    """End the statement that another thread runs. Where the server cannot be asked, it ends by itself."""
+    import psycopg
+
+    with suppress(psycopg.Error):
+        connection.cancel_safe(timeout=CANCEL_S)
 
 
 def _roll_back(connection: Connection[Any]) -> None:

@@ -8,6 +8,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import anyio
@@ -362,3 +363,38 @@ def test_a_store_is_closed_when_the_read_of_another_thread_has_ended(tmp_path: P
     closing.join()
     with pytest.raises(StoreDown):
         store.read_now(lambda tx: tx.execute("SELECT 1"))
+
+
+def test_a_server_is_told_that_a_long_read_is_to_end_before_its_connection_is_closed(
+    tmp_path: Path, postgres_url: str
+) -> None:
+    store = open_store(StorePlace(path=tmp_path / "x", url=postgres_url, lock_path=tmp_path / "lock"))
+    reads, ended = threading.Event(), list[object]()
+
+    def work(tx: Tx) -> None:
+        reads.set()
+        tx.execute("SELECT pg_sleep(600)")
+
+    def read() -> None:
+        try:
+            store.read_now(work)
+        except StoreError as error:
+            ended.append(error)
+
+    reading = threading.Thread(target=read, daemon=True)
+    reading.start()
+    assert reads.wait(60)
+    while not reading_sleeps(postgres_url):
+        time.sleep(0.01)
+    store.close()
+
+    reading.join(60)
+    assert isinstance(ended[0], StoreDown)
+    with pytest.raises(StoreDown, match="closed"):
+        store.read_now(pins)
+
+
+def reading_sleeps(url: str) -> bool:
+    with psycopg.connect(url, autocommit=True) as server:
+        query = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep(6%' AND state = 'active'"
+        return bool((server.execute(query).fetchone() or (0,))[0])
