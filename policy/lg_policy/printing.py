@@ -6,7 +6,7 @@ Every program prints such text through this module:
 - `visible` keeps a text on one line and writes each character that does not show as itself as `\u{…}`;
 - `quote` puts a short text, such as a name, between quotation marks;
 - `one_line` shortens a text to the width of a line;
-- `wrap_foreign` lays out a long text behind a margin;
+- `wrap_foreign` lays out a long text behind a margin, `hanging` a line of ours whose words may be foreign;
 - `exit_text` words the error that ends a program.
 
 Not covered: letters that look like other letters; letters written from right to left, which some terminals reorder
@@ -44,6 +44,8 @@ _BLANKS = frozenset(code for first, last in _BLANK for code in range(first, last
 _LATELY_WIDE = range(0x1D300, 0x1D400)
 _NOT_PLAIN = re.compile(r"[^ -~]+")
 _LONGEST_ESCAPE = len(r"\u{10ffff}")
+_WORD = re.compile(" *([^ ]+)")
+_HANG = "    "
 _TOKEN = re.compile(r"\\u\{[0-9a-f]{1,6}\}|\\.|.", re.DOTALL)
 
 
@@ -113,6 +115,46 @@ def wrap_foreign(text: str, *, width: int = 80, margin: str = "| ") -> list[str]
         shown = visible(line.removesuffix("\r").replace("\t", TAB))
         rows += [f"{continued if number else margin}{part}" for number, part in enumerate(_parts(shown, room))]
     return rows
+
+
+def hanging(line: str, width: int) -> list[str]:
+    """Return a visible line of ours as rows of at most `width` columns: all rows but the first are indented.
+
+    It may hold foreign words. None of them begins a row, however the line is divided.
+    """
+    line = line.replace("\t", TAB)
+    return [f"{before}{line[begin:end]}" for before, begin, end in divided(line, width)]
+
+
+def divided(line: str, width: int) -> list[tuple[str, int, int]]:
+    """Return where a visible line without tabs is divided for `hanging`: what stands before each part, and the part.
+
+    It is divided between words where that is possible. A row that goes on within a word has a `>` before it, as
+    `wrap_foreign` has.
+    """
+    width = max(width, MIN_WIDTH)
+    if display_width(line) <= width:
+        return [("", 0, len(line))]
+    margin = line[: min(len(line) - len(line.lstrip(" ")), width // 3)]
+    rows: list[tuple[str, int, int]] = []
+    before, begin, end, used = "", 0, 0, 0
+    for found in _WORD.finditer(line):
+        columns = display_width(found.group())
+        if used + columns <= width:
+            used, end = used + columns, found.end()
+            continue
+        rows += [(before, begin, end)] if end else []
+        before = f"{margin}{_HANG}" if end else margin
+        begin = found.start(1)
+        first, *more = _parts(found.group(1), width - len(margin) - len(_HANG))
+        end = begin + len(first)
+        used = len(before) + display_width(first)
+        for part in more:
+            rows.append((before, begin, end))
+            before = f"{margin}{_HANG[:-1]}>"
+            begin, end = end, end + len(part)
+            used = len(before) + display_width(part)
+    return [*rows, (before, begin, end)]
 
 
 def quote(text: str, *, limit: int = 80) -> str:

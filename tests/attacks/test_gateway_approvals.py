@@ -16,12 +16,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mcp.shared.exceptions import MCPError
 
-from lg_gateway.approvals.layout import WIDTH
 from lg_gateway.approvals.question import Frame, compose
 from lg_gateway.approvals.records import ApprovalTable
 from lg_gateway.store.interface import StoreError, Tx
 from lg_policy.errors import ApprovalRequired, Conflict
 from lg_policy.printing import display_width, visible
+from lg_policy.terminal_rows import WIDTH
 from tests.gateway.approvals.support_approvals import NO_HOLD, accept, approve, asked_client, first_round, question, yes
 from tests.gateway.calls.support_fs import PATCH, fs_gateway, patch
 from tests.gateway.commands.support_commands import pins

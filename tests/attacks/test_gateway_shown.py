@@ -11,9 +11,9 @@ from typing import Any
 import anyio
 import pytest
 
-from lg_gateway.approvals.layout import relaid
 from lg_gateway.approvals.question import Frame, compose
 from lg_policy.printing import display_width
+from lg_policy.terminal_rows import relaid
 from tests.gateway.approvals.support_approvals import NO_HOLD, approve, asked_client, first_round, yes
 from tests.gateway.calls.support_fs import fs_gateway
 from tests.gateway.commands.support_commands import run
@@ -218,3 +218,52 @@ async def test_each_asker_is_named_in_its_own_question_and_a_yes_to_one_is_none_
     assert [still.is_error, other_run.is_error, done.is_error] == [True, True, False]
     assert len(journal(log)) == 1
     assert 'client: "mcp ' in str(question)
+
+
+@pytest.mark.attack("Approvals", "an arrow, a function key or a paste at the terminal that shows a question")
+async def test_a_key_of_several_bytes_and_a_paste_answer_no_question(tmp_path: Path) -> None:
+    answers: list[Any] = []
+    async with gateway_of(tmp_path, server("a")) as gateway:
+
+        async def call() -> None:
+            answers.append(await send(gateway, "a__echo", {"text": "one"}, progress=quiet))
+
+        with gateway_on_terminal("approvals", "watch", env={"TERM": "xterm"}) as screen:
+            await anyio.to_thread.run_sync(screen.wait, "Waiting for questions")
+            assert "\x1b[?2004h" in screen.shown  # the terminal marks what is pasted
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(call)
+                await anyio.to_thread.run_sync(screen.wait, "[q] quit")
+                screen.type("\x1b[A\x1bOP\x1b[1;5D\x1bo")  # up, F1, control left, alt O
+                screen.type("yes, once and for all\n")  # a paste that is not marked
+                screen.paste("o\ny\nr\n" * 400)
+                while "Reason" not in await anyio.to_thread.run_sync(screen.glance):
+                    screen.type("d")
+                screen.type("\x1b[200~not today\x1b[201~\n")
+
+    assert "not today" in answers[0].content[0].text
+    assert " approved " not in screen.shown
+
+
+async def quiet(*_progress: Any) -> None:
+    """Take progress: a caller that takes none would be answered at once."""
+
+
+@pytest.mark.attack("Display", "names and messages so long that they go on at the left margin of a narrow terminal")
+@pytest.mark.parametrize("columns", [20, 40])
+async def test_no_list_of_a_command_begins_a_row_with_what_others_wrote(tmp_path: Path, columns: int) -> None:
+    posing = f"{'x' * 9} {'語' * 9} " + "lg-gateway: approved " * 9
+    async with gateway_of(tmp_path, server("a"), NO_HOLD) as gateway:
+        await send(gateway, "a__echo", {"text": posing}, client=posing, meta={"lg/run": {"run_id": posing[:90]}})
+        commands = [
+            ["approvals", "list"], ["audit", "list"], ["audit", "list", "--records"], ["audit", "show", "2"],
+        ]  # fmt: skip
+        for command in commands:
+            config = ("--config", str(tmp_path / "gateway.toml"))
+            with gateway_on_terminal(*command, *config, size=(50, columns)) as screen:
+                assert await anyio.to_thread.run_sync(screen.end) == 0, screen.shown
+            rows = screen.shown.replace("\r", "").split("\n")
+            assert all(display_width(row) <= columns for row in rows if not row.startswith("More")), screen.shown
+            if command[0] == "approvals":
+                assert "lg-gateway:" in "".join(row.strip(" >") for row in rows).replace(" ", "")
+            assert [row for row in rows if row.startswith(("lg-", "approved", "x", "語"))] == []

@@ -13,9 +13,10 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from lg_gateway.approvals.layout import NAME_WIDTH, foreign, laid_out, word
+from lg_gateway.approvals.layout import NAME_WIDTH, word
 from lg_policy.printing import quote, visible
 from lg_policy.rules.rule_set import Kind
+from lg_policy.terminal_rows import foreign, laid_out
 
 SHOWN_LINES = 200
 """Rows of foreign text in a question that a client shows; a longer one is answered where all of it is shown."""

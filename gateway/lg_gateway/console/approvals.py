@@ -10,7 +10,6 @@ import anyio.to_thread
 
 from lg_console.sources.people import Person, Role
 from lg_console.sources.questions import Choice, Decision, Question
-from lg_gateway.approvals.layout import relaid
 from lg_gateway.approvals.question import ALWAYS, DENY, ONCE, RUN, SESSION
 from lg_gateway.approvals.records import Approval, ApprovalState, ApprovalTable
 from lg_gateway.calls.approval_step import question_key
@@ -21,6 +20,7 @@ from lg_gateway.ledger.ledger import Ledger
 from lg_gateway.store.interface import Store, Tx
 from lg_gateway.views.answers import Answer, Answering
 from lg_policy.errors import ConfigError, InvalidArguments, NotFound
+from lg_policy.terminal_rows import relaid
 
 COLUMNS = 100
 _MARK = "SELECT id FROM approvals WHERE state = 'pending' AND expires > ? ORDER BY id"

@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 from itertools import islice
 
 from lg_console.sources.ledger import PAGE, CallPage, CallsWanted, ChainState, LedgerCall, WholeCall
-from lg_gateway.approvals.layout import relaid
 from lg_gateway.approvals.records import SHOWN, ApprovalTable
 from lg_gateway.ledger.head import Head
 from lg_gateway.ledger.ledger import Ledger
@@ -19,6 +18,7 @@ from lg_gateway.views.export import export_lines
 from lg_gateway.views.found import QUESTION, found_records
 from lg_gateway.views.records import Filter, glob, moment
 from lg_policy.errors import TooLarge
+from lg_policy.terminal_rows import relaid
 
 COLUMNS = 100
 EXPORT_LINES = 100_000

@@ -7,6 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from lg_policy.printing import visible
+from lg_policy.terminal_rows import fitting
 
 if TYPE_CHECKING:
     from lg_gateway.observability.store_health import StoreHealth
@@ -30,7 +31,8 @@ class MaskingFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """Return the line."""
         line = super().format(record)
-        return visible(self.masker.mask(line) if self.masker is not None else line, keep="\n\t")
+        shown = visible(self.masker.mask(line) if self.masker is not None else line, keep="\n\t")
+        return fitting(shown, sys.stderr)
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  the library's name
         """Return the message on one line: a name in it cannot begin a line that looks like another record."""
@@ -59,7 +61,7 @@ def tell_start(text: str, settings: LogSettings) -> None:
 
         fields = {"name": __name__, "levelno": logging.INFO, "levelname": "INFO", "msg": "%s", "args": (text,)}
         text = JsonFormatter().format(logging.makeLogRecord(fields))
-    print(visible(text), file=sys.stderr, flush=True)
+    print(fitting(visible(text), sys.stderr), file=sys.stderr, flush=True)
 
 
 def format_logs(settings: LogSettings) -> None:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from typing import Any
 
-from lg_gateway.approvals.layout import WIDTH
 from lg_gateway.store.interface import Tx
 from lg_gateway.views.calls import decision_of, outcome_of
 from lg_gateway.views.records import CALL
-from lg_policy.printing import visible, wrap_foreign
+from lg_policy.printing import hanging, visible, wrap_foreign
+from lg_policy.terminal_rows import WIDTH
 
 _LABELS = {
     "time": "time", "phase": "phase", "identity": "caller", "client": "client", "server": "server", "tool": "tool",
@@ -25,31 +24,35 @@ _COLUMN = max(map(len, _LABELS.values())) + 2
 
 
 def described(tx: Tx, records: list[dict[str, Any]], width: int | None = None) -> Iterator[str]:
-    """Return the lines about the records of a call, or about a question: for so many columns, or the terminal's."""
-    columns = width if width is not None else shutil.get_terminal_size((WIDTH, 0)).columns
+    """Return the lines about the records of a call, or about a question.
+
+    For so many columns; with `None` for no terminal, where a fact stays on one line.
+    """
     call = str(records[0].get("request_id") or "")
     if CALL.fullmatch(call):
         yield f"call {call}"
-        yield _fact("decision", decision_of(tx, records))
-        yield _fact("outcome", outcome_of(records[-1]))
+        yield from _fact("decision", decision_of(tx, records), width)
+        yield from _fact("outcome", outcome_of(records[-1]), width)
         yield ""
     before: dict[str, Any] = {}
     for record in records:
-        yield from _record(record, before, columns)
+        yield from _record(record, before, width)
         before = record if record.get("request_id") == call else {}
 
 
-def _record(record: dict[str, Any], before: dict[str, Any], width: int) -> Iterator[str]:
+def _record(record: dict[str, Any], before: dict[str, Any], width: int | None) -> Iterator[str]:
     yield f"record {record['seq']}"
     for name, label in _LABELS.items():
         value = record.get(name)
         if value not in (None, "", 0) and value != before.get(name):
-            yield _fact(label, f"{value:.0f} ms" if name == "duration_ms" else str(value))
+            yield from _fact(label, f"{value:.0f} ms" if name == "duration_ms" else str(value), width)
     arguments = str(record.get("arguments") or "")
     if arguments:
         yield "  arguments"
-        yield from (f"  {row}" for row in wrap_foreign(arguments, width=width - 2))
+        yield from (f"  {row}" for row in wrap_foreign(arguments, width=(width or WIDTH) - 2))
 
 
-def _fact(label: str, value: str) -> str:
-    return f"  {label:<{_COLUMN}}{visible(value)}"
+def _fact(label: str, value: str, width: int | None) -> list[str]:
+    """Return the rows of a fact. What others wrote begins none of them."""
+    line = f"  {label:<{_COLUMN}}{visible(value)}"
+    return hanging(line, width) if width is not None else [line]

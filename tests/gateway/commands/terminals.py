@@ -60,6 +60,12 @@ class Screen:
             elif select.select([self._descriptor], [], [], 0)[0]:
                 self._read(deadline)
 
+    def glance(self) -> str:
+        """Take in what is shown within a moment; return all that was shown."""
+        if select.select([self._descriptor], [], [], 0.2)[0]:
+            self._read(time.monotonic() + WAIT_S)
+        return self.shown
+
     def end(self) -> int:
         """Wait for the end of the process; return its exit status, negative for a signal."""
         deadline = time.monotonic() + WAIT_S
@@ -105,10 +111,12 @@ def on_terminal(*command: str, env: Mapping[str, str], size: tuple[int, int] = (
 
 
 @contextmanager
-def gateway_on_terminal(*args: str, size: tuple[int, int] = (0, 0)) -> Iterator[Screen]:
+def gateway_on_terminal(
+    *args: str, size: tuple[int, int] = (0, 0), env: Mapping[str, str] | None = None
+) -> Iterator[Screen]:
     """Run `lg-gateway ARGS` on a terminal of its own."""
     command = (sys.executable, "-P", "-m", "lg_gateway", *args)
-    with on_terminal(*command, env=program_environment(), size=size) as screen:
+    with on_terminal(*command, env=program_environment() | dict(env or {}), size=size) as screen:
         yield screen
 
 

@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import os
 import re
-import shutil
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -24,7 +23,6 @@ from itertools import islice
 from typing import Any
 
 from lg_gateway.approvals.grants import Grant
-from lg_gateway.approvals.layout import WIDTH, relaid
 from lg_gateway.approvals.records import Approval
 from lg_gateway.commands.approvals.prompt import Pending, agreed_rule, confirmed, decide, shown, span
 from lg_gateway.commands.approvals.watch import ApprovalsWatch
@@ -39,6 +37,7 @@ from lg_policy.config.loading import load_settings
 from lg_policy.errors import ConfigError, LgError, UnknownName, UsageError
 from lg_policy.printing import one_line, quote, visible
 from lg_policy.state import StateDir, find_states, state_home
+from lg_policy.terminal_rows import WIDTH, columns_of, relaid
 
 RECENT = 100
 NAMED_FILES = 3
@@ -253,7 +252,7 @@ def _show(stores: Stores, args: argparse.Namespace) -> int:
     if args.json:
         print_json(_as_json(pending), indent=2, sort_keys=True)
         return 0
-    say(shown(pending, shutil.get_terminal_size((WIDTH, 0)).columns))
+    say(shown(pending, columns_of(sys.stdout) or WIDTH))
     if approval.decided_by:
         reason = f", reason: {quote(approval.reason, limit=500)}" if approval.reason else ""
         say(f"\n{approval.state} by {visible(approval.decided_by)}{reason}")
@@ -314,7 +313,7 @@ def _report(approval: Approval) -> int:
 
 
 def _watch(stores: Stores, _args: argparse.Namespace) -> int:
-    with Terminal() as terminal:
+    with Terminal() as terminal, terminal.marking_pastes():
         return ApprovalsWatch(terminal, stores.pending).run()
 
 

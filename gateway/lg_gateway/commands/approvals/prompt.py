@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from lg_gateway.approvals.layout import WIDTH, laid_out, relaid
 from lg_gateway.approvals.question import ONCE, RUN, TYPED
 from lg_gateway.approvals.records import Approval, ApprovalState
 from lg_gateway.commands.terminal.terminal import Terminal
@@ -22,6 +21,7 @@ from lg_gateway.views.answers import Answer, Answering
 from lg_policy.errors import ConfigError
 from lg_policy.printing import quote, visible
 from lg_policy.state import find_states
+from lg_policy.terminal_rows import WIDTH, laid_out, relaid
 
 CODE_DIGITS = 6
 

@@ -51,7 +51,7 @@ class ApprovalsWatch:
         lines = [menu, *(f"[{key}] {words}" for key, words in kept.items())]
         while True:
             self.terminal.forget()
-            self.terminal.write("\n" + "\n".join(lines) + "\n")
+            self.terminal.tell("\n" + "\n".join(lines))
             key = self._key(pending, keys | kept)
             rule = pending.approval.rule(KEPT.get(key or "", ""))
             if rule is None or agreed_rule(self.terminal, rule):
@@ -73,7 +73,7 @@ class ApprovalsWatch:
                 return key
             now = pending.now()
             if now is None or now.state is not ApprovalState.PENDING:
-                self.terminal.write(f"{pending.approval.id}: {_gone(now.state if now is not None else None)}\n")
+                self.terminal.tell(f"{pending.approval.id}: {_gone(now.state if now is not None else None)}")
                 return None
 
     def _decide(self, pending: Pending, key: str) -> None:
@@ -88,11 +88,11 @@ class ApprovalsWatch:
             else:
                 done = decide(pending, "approve", for_run=key == "r", keep=KEPT.get(key, ""))
         except LgError as error:
-            self.terminal.write(f"{exit_text(error)}\n")
+            self.terminal.tell(exit_text(error))
             return
         self.terminal.write(f"{done.id} {done.state} {time.strftime('%H:%M:%S')} local time\n")
         if KEPT.get(key) in ALWAYS:
-            self.terminal.write("The rule is in force. `lg-gateway rules list` shows it, and which others there are.\n")
+            self.terminal.tell("The rule is in force. `lg-gateway rules list` shows it, and which others there are.")
 
 
 def _kept(pending: Pending) -> dict[str, str]:

@@ -12,7 +12,7 @@ from typing import Any
 
 from lg_gateway.approvals.records import ApprovalTable
 from lg_gateway.catalog.pin_table import PinTable
-from lg_gateway.commands.terminal.output import complain, fail, say, word
+from lg_gateway.commands.terminal.output import complain, fail, say, say_whole, word
 from lg_gateway.identity.tokens import TokenTable
 from lg_gateway.ledger.chain import ChainProblem
 from lg_gateway.ledger.head import Head
@@ -84,7 +84,7 @@ def export(tx: Tx, args: argparse.Namespace, located: GatewayLocation) -> int:
     With a filter only the chosen records are printed, as they are: no chain, so nothing that `verify` could check.
     """
     for text in export_lines(tx, located.ledger(), filter_of(args, datetime.now(UTC)), fail):
-        say(text)  # a record as it was written is plain ASCII
+        say_whole(text)  # a record as it was written is plain ASCII
     return 0
 
 
@@ -95,7 +95,7 @@ def head(_tx: Tx, _args: argparse.Namespace, located: GatewayLocation) -> int:
     if found is None:
         fail("nothing is signed yet: the first record makes the head")
         return 1
-    say(head_line(found, file))
+    say_whole(head_line(found, file))
     return 0
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import shutil
 import sys
 import time
 from collections.abc import Callable
@@ -12,7 +11,6 @@ from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
 
-from lg_gateway.approvals.layout import WIDTH, relaid
 from lg_gateway.approvals.records import SHOWN, ApprovalTable
 from lg_gateway.commands.audit import integrity as audit_integrity
 from lg_gateway.commands.terminal.output import complain, fail, print_json, say, word
@@ -26,6 +24,7 @@ from lg_gateway.views.found import QUESTION, found_records, rows_of_call
 from lg_gateway.views.records import Filter, backwards, filter_of, line, onwards
 from lg_policy.config.flags import common_flags
 from lg_policy.errors import UnknownName, UsageError
+from lg_policy.terminal_rows import WIDTH, columns_of, relaid
 
 TAIL_POLL_S = 0.3
 
@@ -65,8 +64,7 @@ def _list(tx: Tx, args: argparse.Namespace, _located: GatewayLocation) -> int:
     if args.json or args.records:
         return _list_records(tx, args, wanted)
     rows = newest_calls(tx, wanted, args.limit)
-    width = shutil.get_terminal_size((WIDTH, 0)).columns if sys.stdout.isatty() else None
-    for row in table(rows, width):
+    for row in table(rows, columns_of(sys.stdout)):
         say(row)
     _tell_sealed(tx, missing=len(rows) < args.limit)
     return 0
@@ -99,7 +97,7 @@ def _show(tx: Tx, args: argparse.Namespace, located: GatewayLocation) -> int:
         for record in records:
             print_json(record, indent=2, sort_keys=True)
     else:
-        say("\n".join(described(tx, records)))
+        say("\n".join(described(tx, records, columns_of(sys.stdout))))
     if QUESTION.fullmatch(str(args.id)):
         return _show_question(tx, records, ApprovalTable(located.key("approvals"), located.ledger()))
     for approval_id in sorted({str(record.get("approval_id")) for record in records}):
@@ -124,7 +122,7 @@ def _show_question(tx: Tx, records: list[dict[str, Any]], approvals: ApprovalTab
 
 
 def _relaid(text: str) -> str:
-    return relaid(text, shutil.get_terminal_size((WIDTH, 0)).columns)
+    return relaid(text, columns_of(sys.stdout) or WIDTH)
 
 
 def _show_result(tx: Tx, records: list[dict[str, Any]], outcomes: OutcomeTable) -> int:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 
-from lg_gateway.commands.terminal.output import fail, print_json, say, word
+from lg_gateway.commands.terminal.output import fail, print_json, say_whole, word
 from lg_gateway.serving.running import prepare_from, running_gateway
 from lg_policy.errors import UnknownName, UsageError
 from lg_policy.rules.decisions import Kind
@@ -109,5 +109,5 @@ def _print_answer(answer: Any, *, as_json: bool) -> int:
     else:
         for block in getattr(answer, "content", []):
             inner = getattr(block, "resource", block)
-            say(getattr(inner, "text", f"[{block.type}]"))
+            say_whole(getattr(inner, "text", f"[{block.type}]"))
     return 1 if getattr(answer, "is_error", True) else 0

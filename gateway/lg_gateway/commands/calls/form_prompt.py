@@ -14,6 +14,7 @@ import anyio.to_thread
 from lg_gateway.approvals.question import DENY, EXACT, ONCE, PATTERN, READS, RUN, SESSION, TOOL, TYPED, ApprovalForm
 from lg_gateway.commands.terminal.output import complain
 from lg_policy.printing import one_line
+from lg_policy.terminal_rows import WIDTH, columns_of, fitting, relaid
 
 TITLE_WIDTH, PROMPT_WIDTH, TYPED_WIDTH = 60, 300, 40
 """Columns of a field's title and of a whole prompt, which a server may have written, and of what was typed."""
@@ -32,7 +33,7 @@ async def ask_here(message: str, schema: dict[str, Any]) -> tuple[str, dict[str,
     """Show a question and read its fields, a line each; the end of input, or none for a needed field, closes it."""
 
     def fill() -> tuple[str, dict[str, Any] | None]:
-        complain(f"\n{message}\n")
+        complain(f"\n{relaid(message, columns_of(sys.stderr) or WIDTH)}\n")
         return fill_in(schema, _read)
 
     return await anyio.to_thread.run_sync(fill, abandon_on_cancel=not _WATCHES)
@@ -82,10 +83,10 @@ def _value(name: str, field: Mapping[str, Any], ask: Ask, *, needed: bool) -> An
     words = one_line(str(field.get("title") or name), TITLE_WIDTH)
     hint = "/".join(choices) if choices else {"boolean": "yes/no"}.get(str(field.get("type")), "")
     optional = "" if needed else "Enter for none"
-    shown = ", ".join(part for part in (hint, optional) if part)
-    before = ""
+    wrong = ""
     while True:
-        line = ask(f"{before}{words}{f' ({shown})' if shown else ''}: ")
+        shown = "; ".join(part for part in (", ".join(filter(None, (hint, optional))), wrong) if part)
+        line = ask(f"| {words}{f' ({shown})' if shown else ''}: ")
         if line is None:
             return None
         if not line:
@@ -93,7 +94,7 @@ def _value(name: str, field: Mapping[str, Any], ask: Ask, *, needed: bool) -> An
         try:
             return _read_as(field, choices, line)
         except ValueError:
-            before = f"{one_line(line, TYPED_WIDTH)!r} does not fit. "
+            wrong = f"{one_line(line, TYPED_WIDTH)!r} does not fit"
 
 
 def _choices(field: Mapping[str, Any]) -> list[str]:
@@ -115,7 +116,8 @@ def _read_as(field: Mapping[str, Any], choices: list[str], line: str) -> Any:
 
 
 def _read(prompt: str) -> str | None:
-    print(f"  {one_line(prompt, PROMPT_WIDTH)} ", end="", file=sys.stderr, flush=True)
+    shown = one_line(prompt, PROMPT_WIDTH)
+    print(fitting(shown if shown.startswith("|") else f"  {shown}", sys.stderr), end=" ", file=sys.stderr, flush=True)
     while _WATCHES and not select.select([sys.stdin], [], [], LOOK_S)[0]:
         anyio.from_thread.check_cancelled()
     line = sys.stdin.readline()

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import shutil
+import sys
 from typing import TYPE_CHECKING, Any
 
 import anyio
 
 from lg_gateway.commands.terminal.output import fail, print_json, say, word
 from lg_gateway.serving.running import prepare_from, running_gateway
-from lg_policy.printing import one_line
+from lg_policy.printing import display_width, one_line
 from lg_policy.rules.decisions import Kind
+from lg_policy.terminal_rows import columns_of
 from lg_policy.wire.call_metadata import EFFECT
 
 if TYPE_CHECKING:
@@ -44,11 +45,9 @@ def run(args: argparse.Namespace) -> int:
                 }
                 print_json(dumped, indent=2)
             else:
-                room = max(LEAST_WIDTH, shutil.get_terminal_size((DESCRIPTION_WIDTH + NAME_WIDTH + 1, 0)).columns)
+                room = columns_of(sys.stdout) or DESCRIPTION_WIDTH + NAME_WIDTH + 1
                 for item in [item for items in lists.values() for item in items]:
-                    text = item.description or (item.title if _address(item) != item.name else "") or ""
-                    head = f"{word(_address(item)):<{NAME_WIDTH}} {_decided(args.command, item)}"
-                    say(f"{head}{_first_line(text, room - len(head))}")
+                    say(_row(args.command, item, max(LEAST_WIDTH, room)))
             return _report_down(gateway)
 
     return anyio.run(tools)
@@ -75,6 +74,14 @@ def _lists(gateway: Gateway, command: str, identity: str) -> dict[str, list[Any]
     if command == "prompts":
         return {"prompts": decisions.offered(identity, offers.prompts())}
     return {"tools": _listed(gateway, identity)}
+
+
+def _row(command: str, item: Any, room: int) -> str:
+    """Return an item with what becomes of a call of it, and the beginning of its description."""
+    text = item.description or (item.title if _address(item) != item.name else "") or ""
+    name = word(_address(item))
+    head = f"{name}{' ' * (NAME_WIDTH - display_width(name))} {_decided(command, item)}"
+    return f"{head}{_first_line(text, room - display_width(head))}"
 
 
 def _decided(command: str, item: Any) -> str:

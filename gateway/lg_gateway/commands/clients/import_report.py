@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from lg_gateway.clients.entry import ClientEntry
 from lg_gateway.clients.import_plan import ImportPlan, files_of
-from lg_gateway.commands.terminal.output import say, word
+from lg_gateway.commands.terminal.output import say, say_whole, word
 from lg_gateway.confinement.proposals import propose_sandbox
 from lg_policy.config.settings import UpstreamSettings
 from lg_policy.errors import ConfigError
@@ -66,7 +66,7 @@ def _sandbox(settings: UpstreamSettings, *, option: str) -> None:
     else:
         how = f"{option}, or write" if option else "to confine it, write"
         say(f"      runs with all your rights; {how} this into its table:")
-        say(f"      {one_line(proposal.text(), WIDTH)}")
+        say_whole(f"      {one_line(proposal.text(), WIDTH)}")
 
 
 def reason(error: ConfigError) -> str:
@@ -115,4 +115,4 @@ def _rules(plan: ImportPlan) -> None:
         tools = [f"{name}__{tool}" for tool in rule.tools]
         if rule.dangerous:
             say(f"# dangerous: {word(rule.key)} covers every tool of {word(name)}, also those it adds later")
-        say(f'[[gateway.rules]]\ntools = {json.dumps(tools)}\neffect = "allow"')
+        say_whole(f'[[gateway.rules]]\ntools = {json.dumps(tools)}\neffect = "allow"')

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from lg_gateway.commands.terminal.output import complain, fail, print_json, say, word
+from lg_gateway.commands.terminal.output import complain, fail, print_json, say, say_whole, word
 from lg_gateway.identity.tokens import Token
 from lg_gateway.serving.setup import locate, user_name
 from lg_gateway.serving.store_access import StoreAccess
@@ -54,7 +54,7 @@ def _create(access: StoreAccess, args: argparse.Namespace) -> int:
             by=f"local:{user_name()}",
         )
     )
-    say(text)
+    say_whole(text)
     complain(f"{token.id}: a token for {token.identity} until {_day(token.expires)}; it is not shown again")
     if args.role == "client":
         complain("put it into LG_GATEWAY_TOKEN, or send it as `Authorization: Bearer …`")

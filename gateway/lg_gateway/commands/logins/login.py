@@ -14,7 +14,7 @@ import anyio
 
 from lg_gateway.commands.logins.chosen import chosen, record
 from lg_gateway.commands.logins.pasting import finish_pasted
-from lg_gateway.commands.terminal.output import complain, fail, say, word
+from lg_gateway.commands.terminal.output import complain, fail, say, say_whole, word
 from lg_gateway.serving.logs import start_logging
 from lg_gateway.serving.setup import GatewaySetup, prepare, user_name
 from lg_policy.config.flags import common_flags
@@ -58,7 +58,7 @@ async def _log_in(spec: LoginSpec, holder: str, store: LoginStore, args: argpars
         complain(f"log in at {word(begun.issuer)} for server {word(spec.server)}, which is {word(spec.url)}")
         opens = not args.no_browser and not args.paste and _has_browser()
         complain("your browser opens this page; if it does not, open it yourself:" if opens else "open this page:")
-        say(begun.url)
+        say_whole(begun.url)
         sys.stdout.flush()
         if opens:
             # Beside the login: some browsers run until they are closed.

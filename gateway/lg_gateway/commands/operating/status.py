@@ -13,7 +13,7 @@ from lg_gateway.commands.terminal.output import LIST_WIDTH, complain, print_json
 from lg_gateway.observability.status_socket import FOLDER, SUFFIX, ask, forget_ended
 from lg_gateway.serving.setup import locate
 from lg_policy.config.flags import common_flags
-from lg_policy.printing import visible
+from lg_policy.printing import display_width, visible
 from lg_policy.state import find_states, state_home
 
 KEYS = {"pid", "transport", "started", "identity", "version", "store", "halted", "servers"}
@@ -80,9 +80,10 @@ def _show(status: dict[str, Any]) -> None:
     if status["halted"]:
         say("  halted: no call is made (`lg-gateway continue` lets calls begin again)")
     rows = [HEADINGS, *(_row(server) for server in status["servers"])]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(HEADINGS))]
+    widths = [max(display_width(row[column]) for row in rows) for column in range(len(HEADINGS))]
     for row in rows:
-        say("  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+        cells = (f"{cell}{' ' * (width - display_width(cell))}" for cell, width in zip(row, widths, strict=True))
+        say(f"  {'  '.join(cells)}".rstrip())
     for server in status["servers"]:
         for line in _remarks(server):
             say(f"  {word(server['name'], LIST_WIDTH)}: {line}")
@@ -95,7 +96,7 @@ def _row(server: dict[str, Any]) -> tuple[str, ...]:
     tools = f"{server['tools']}" + (f" (+{server['held_back']} held)" if server["held_back"] else "")
     return (
         word(server["name"], LIST_WIDTH),
-        str(server["state"]),
+        word(server["state"], LIST_WIDTH),
         word(server["protocol"] or "-"),
         tools,
         str(server["restarts"]),

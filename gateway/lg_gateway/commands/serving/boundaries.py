@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 NAMED_HOSTS = 8
 CONTINUE = "run `lg-gateway continue` when calls may begin again"
+TO_CONFINE = "to confine it: "
+"""Before what is pasted into the settings."""
 
 
 def halted(gateway: Gateway) -> str | None:
@@ -35,7 +37,7 @@ def server_boundary(spec: ServerSpec) -> Iterator[tuple[str, bool]]:
         if proposal.why_not:
             yield f"runs with all your rights ({proposal.why_not})", False
         else:
-            yield f"runs with all your rights; to confine it: {proposal.text()}", False
+            yield f"runs with all your rights; {TO_CONFINE}{proposal.text()}", False
         return
     reached = ", ".join(confinement.network) if confinement.network else "no network"
     shown = len(confinement.read) + len(confinement.write)

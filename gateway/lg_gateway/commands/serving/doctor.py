@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 import time
 from dataclasses import asdict
 from functools import partial
@@ -12,11 +13,12 @@ from urllib.parse import urlsplit
 import anyio
 
 from lg_gateway.commands.serving.doctor_setup import Finding, clients, history, next_step, store
-from lg_gateway.commands.terminal.output import print_json, say, word
+from lg_gateway.commands.terminal.output import print_json, say, say_whole, word
 from lg_gateway.serving.setup import GatewaySetup, prepare
 from lg_policy.config.flags import common_flags
 from lg_policy.config.http import is_loopback
 from lg_policy.printing import visible
+from lg_policy.terminal_rows import columns_of
 
 if TYPE_CHECKING:
     from lg_gateway.serving.gateway import Gateway
@@ -48,12 +50,25 @@ def run(args: argparse.Namespace) -> int:
                 {"ok": not any(finding.bad for finding in findings), "findings": told, "next": next_step(findings)}
             )
         for finding in () if args.json else findings:
-            say(f"{'!!' if finding.bad else 'ok'}  {word(finding.what):<12} {visible(finding.text)}")
+            _tell(finding)
         if not args.json:
             say(f"\nnext: {visible(next_step(findings))}")
         return 1 if any(finding.bad for finding in findings) else 0
 
     return anyio.run(examine)
+
+
+def _tell(finding: Finding) -> None:
+    """Print a finding; on a terminal what is pasted stands on a line of its own, whole."""
+    from lg_gateway.commands.serving.boundaries import TO_CONFINE
+
+    head = f"{'!!' if finding.bad else 'ok'}  {word(finding.what):<12} "
+    text, confines, proposal = finding.text.partition(TO_CONFINE)
+    if confines and columns_of(sys.stdout) is not None:
+        say(f"{head}{visible(text)}{confines}")
+        say_whole(visible(proposal))
+    else:
+        say(f"{head}{visible(finding.text)}")
 
 
 def _places(setup: GatewaySetup) -> list[Finding]:

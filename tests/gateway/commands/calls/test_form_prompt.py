@@ -70,8 +70,8 @@ def test_fields_of_every_type_are_read_and_asked_again_until_they_fit() -> None:
 
     assert action == "accept"
     assert content == {"sure": True, "count": 3, "share": 0.5, "tags": ["p", "q"], "which": "b"}
-    assert prompts[-1] == "left (Enter for none): "
-    assert prompts[1] == "'maybe' does not fit. sure (yes/no): "
+    assert prompts[-1] == "| left (Enter for none): "
+    assert prompts[1] == "| sure (yes/no; 'maybe' does not fit): "
 
 
 def test_a_rule_is_shown_before_it_is_chosen_and_a_no_goes_back_to_the_choices() -> None:
