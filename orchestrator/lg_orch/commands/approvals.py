@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import sys
 from typing import TYPE_CHECKING, Any
 
-from lg_orch.contracts.text import one_line, visible
+from lg_orch.contracts.text import in_line, one_line, visible
+from lg_policy.terminal_rows import columns_of, fitting, relaid
 
 if TYPE_CHECKING:
     import argparse
@@ -87,5 +89,7 @@ def _plan_row(found: FoundRun, request: str, events: Sequence[Event]) -> dict[st
 
 
 def _text(row: dict[str, Any]) -> str:
-    head = f"{row['run_id']}  {row['root'] or ''}\n{one_line(str(row['request']), 100)}"
-    return visible(f"{head}\n\n{row['message']}\n\n{row['answer']}")
+    head = f"{row['run_id']}  {in_line(row['root'] or '')}\n{one_line(str(row['request']), 100)}"
+    columns = columns_of(sys.stdout)
+    message = relaid(str(row["message"]), columns) if columns is not None else row["message"]
+    return fitting(visible(f"{head}\n\n{message}\n\n{row['answer']}"), sys.stdout)

@@ -6,7 +6,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from lg_orch.contracts.text import visible
+from lg_orch.contracts.text import in_line
 from lg_policy.errors import LgError
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def command(args: argparse.Namespace) -> int:
     setup = prepare(args)
     for fine, text in (*_local(setup), *_gateway(args, setup)):
         healthy = healthy and fine
-        print(f"{'ok  ' if fine else 'FAIL'}  {visible(text)}")
+        print(f"{'ok  ' if fine else 'FAIL'}  {in_line(text)}")
     return 0 if healthy else 1
 
 

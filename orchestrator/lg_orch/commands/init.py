@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lg_orch.contracts.text import in_words, visible
+from lg_orch.contracts.text import in_line, in_words, visible
 from lg_orch.llm.model_names import check_address, check_flags, provider_and_model
 from lg_orch.llm.providers import LOCAL, PROVIDERS
 from lg_policy.errors import ConfigError, LgError, UsageError
@@ -60,7 +60,7 @@ def command(args: argparse.Namespace) -> int:
         return 1
     settings = checked(text)
     _write(path, text)
-    print(f"wrote {visible(str(path))}\n\n{visible(text)}", flush=True)
+    print(f"wrote {in_line(path)}\n\n{visible(text)}", flush=True)
     _report(settings)
     return 0
 

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from lg_orch.contracts.state import EXIT_STATUS
-from lg_orch.contracts.text import one_line, visible
+from lg_orch.contracts.text import in_line, one_line, visible
 from lg_policy.errors import UsageError
+from lg_policy.terminal_rows import columns_of, fitting, relaid
 
 if TYPE_CHECKING:
     import argparse
@@ -59,7 +60,7 @@ def _run(client: RunClient, args: argparse.Namespace) -> int:
     }
     if args.root is not None:
         body["repository"] = str(args.root.absolute())
-    run_id = str(client.send("POST", "/v1/runs", body)["run_id"])
+    run_id = in_line(client.send("POST", "/v1/runs", body)["run_id"])
     print(f"lg-orch: run {run_id} on {args.server}", file=sys.stderr, flush=True)
     return _follow(client, args, run_id, after=0)
 
@@ -123,16 +124,16 @@ def _follow(client: RunClient, args: argparse.Namespace, run_id: str, *, after: 
 def _result(args: argparse.Namespace, run: dict[str, Any]) -> int:
     from lg_orch.display.report_view import print_report
 
-    state, report = str(run["state"]), run["report"] or {}
+    state, report = in_line(run["state"]), run["report"] or {}
     status = _OUTCOMES.get(state, EXIT_STATUS.get(report.get("status", "failed"), 1))
     if args.json:
         print(json.dumps({"run_id": run["run_id"], "status": state, "exit_status": status, **report}), flush=True)
         return status
     print_report(str(report.get("text") or f"The run is {state}."))
     if state == "waiting" and not run["questions"]:
-        print(f"\nIt goes on with `lg-orch resume {run['run_id']} --server {args.server}`.", flush=True)
+        print(f"\nIt goes on with `lg-orch resume {in_line(run['run_id'])} --server {args.server}`.", flush=True)
     elif state == "waiting":
-        how = f"lg-orch resume {run['run_id']} --server {args.server}"
+        how = f"lg-orch resume {in_line(run['run_id'])} --server {args.server}"
         print(f"\nAnswer with `{how} --approve` or `{how} --deny`.", flush=True)
     return status
 
@@ -143,8 +144,9 @@ def _list(client: RunClient, args: argparse.Namespace) -> int:
         if args.json:
             print(json.dumps(run))
         else:
-            where = visible(one_line(str(run["repository"]), 60))
-            print(f"{run['run_id']}  {run['state']:<11}  {one_line(str(run['request']), 60)}  {where}")
+            where = one_line(str(run["repository"]), 60)
+            row = f"{in_line(run['run_id'])}  {in_line(run['state']):<11}  {one_line(str(run['request']), 60)}  {where}"
+            print(fitting(row, sys.stdout))
     if not page["runs"] and not args.json:
         print("no runs yet")
     return 0
@@ -161,9 +163,10 @@ def _show(client: RunClient, args: argparse.Namespace) -> int:
         print(json.dumps(run, indent=1))
         return 0
     for name in ("run_id", "repository", "request", "state", "created_by", "created", "updated"):
-        print(f"{name:<11} {visible(str(run[name]))}")
+        print(f"{name:<11} {visible(str(run[name]))}".replace("\n", f"\n{' ' * 12}"))
     for question in run["questions"]:
-        print(f"\n{visible(str(question['message']))}")
+        message, columns = visible(str(question["message"])), columns_of(sys.stdout)
+        print(f"\n{relaid(message, columns) if columns is not None else message}")
     if run["report"] is not None:
         from lg_orch.display.report_view import print_report
 
@@ -185,7 +188,7 @@ def _undo(client: RunClient, args: argparse.Namespace) -> int:
     shown = client.send("POST", f"/v1/runs/{run_id}/undo", {"to": args.to or 0, "preview": True})
     print_diff(str(shown["diff"]))
     for words in shown["uncovered"]:
-        print(visible(f"not covered: {words}"))
+        print(f"not covered: {in_line(words)}")
     if not shown["change_sets"]:
         print(f"nothing to undo: run {run_id} has no patch left to revert")
         return 0
@@ -206,7 +209,9 @@ def _undo(client: RunClient, args: argparse.Namespace) -> int:
 
 def _cancel(client: RunClient, args: argparse.Namespace) -> int:
     run = client.send("POST", f"/v1/runs/{_found(client, args.run_id)['run_id']}/cancel")
-    print(f"{run['run_id']} is {run['state']}" + (" and will be cancelled" if run["stopping"] else ""))
+    print(
+        f"{in_line(run['run_id'])} is {in_line(run['state'])}" + (" and will be cancelled" if run["stopping"] else "")
+    )
     return 0
 
 

@@ -6,7 +6,7 @@ import json
 import os
 from typing import TYPE_CHECKING
 
-from lg_orch.contracts.text import one_line, visible
+from lg_orch.contracts.text import in_line, one_line, visible
 from lg_orch.display.report_view import print_diff, print_report
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def _list(args: argparse.Namespace) -> int:
         else:
             print(
                 f"{trace.run_id}  {trace.status:<11}  {trace.usage.tool_calls:>3} calls  "
-                f"{one_line(trace.request, 60)}{' (can be resumed)' if broke_off(trace) else ''}{visible(where)}"
+                f"{one_line(trace.request, 60)}{' (can be resumed)' if broke_off(trace) else ''}{in_line(where)}"
             )
         shown += 1
         if shown == args.limit:
@@ -106,8 +106,9 @@ def _show(args: argparse.Namespace) -> int:
         print(trace.model_dump_json(indent=1))
         return 0
     usage = trace.usage
-    print(f"run       {trace.run_id}\nroot      {visible(str(found.root or 'unknown'))}")
-    print(f"request   {visible(trace.request)}\nstatus    {trace.status}")
+    print(f"run       {trace.run_id}\nroot      {in_line(found.root or 'unknown')}")
+    request = visible(trace.request).replace("\n", f"\n{' ' * 10}")  # a line of it could pass for one of ours
+    print(f"request   {request}\nstatus    {trace.status}")
     print(f"profile   {trace.profile}\ncost      {usage.summary()}")
     print(f"commit    {trace.root.get('revision') or 'unknown'}\nfiles     {trace.root.get('tree') or 'no digest'}")
     for step in steps_of(trace.events):
@@ -127,7 +128,7 @@ def _step(step: RunStep, trace: RunTrace) -> str:
     changed = {patch["call_id"]: [file["to"] or file["path"] for file in patch["files"]] for patch in trace.patches}
     for result in step.results:
         names = changed.get(result.artifacts.call_id)
-        what = f", changed {', '.join(names)}" if names else ""
+        what = f", changed {', '.join(map(in_line, names))}" if names else ""
         dry = " (dry run)" if result.artifacts.input.get("dry_run") is True else ""
         lines.append(
             f"      {result.artifacts.call_id:<20} {result.tool}{dry} {'ok' if result.ok else 'failed'}, "

@@ -11,6 +11,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Self
 
 from lg_orch.contracts.errors import EXTRA_MODULES
+from lg_orch.contracts.text import in_line
 from lg_orch.display.report_view import print_report
 from lg_orch.llm.model_names import check_flags
 from lg_policy.builtin_servers import BUILTINS
@@ -301,7 +302,7 @@ def export(args: argparse.Namespace, setup: CommandSetup, job: RunJob) -> str | 
         path = export_trace(job.run, root=setup.root, output_dir=setup.loaded.settings.trace.output_dir)
     except (LgError, OSError) as error:
         job.run.pending_trace.unlink(missing_ok=True)
-        print(f"lg-orch: warning: the trace was not written: {error}", file=sys.stderr)
+        print(f"lg-orch: warning: the trace was not written: {in_line(error)}", file=sys.stderr)
         return None
     job.bus.emit("node", "trace", "end", {"path": path})
     return path

@@ -9,7 +9,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from lg_orch.commands.session import get_ready
-from lg_orch.contracts.text import many, one_line, visible
+from lg_orch.contracts.text import in_line, many, one_line, visible
 from lg_orch.display.report_view import print_diff
 from lg_policy.errors import Conflict, UnknownName
 from lg_policy.quick_imports import quick_imports
@@ -90,7 +90,7 @@ def show_undoing(run: RunDir, undoing: Undoing) -> None:
         print(f"# would revert change set {patch.change_id} of step {patch.step}")
         print_diff(reversed_diff(diff_of(patch, results)))
     for text in undoing.uncovered:
-        print(visible(f"not covered: {text}"))
+        print(f"not covered: {in_line(text)}")
     sys.stdout.flush()
 
 

@@ -11,12 +11,19 @@ from lg_policy.printing import one_line
 if TYPE_CHECKING:
     from lg_policy.errors import LgError
 
-__all__ = ["code_span", "in_words", "many", "one_line", "quoted", "sentence", "stopped_text", "visible"]
+__all__ = [
+    "code_span", "in_line", "in_words", "many", "one_line", "quoted", "sentence", "stopped_text", "visible",
+]  # fmt: skip
 
 
 def visible(text: str) -> str:
     """Return `text` with what does not show as itself written as `\\u{…}`; lines and tabs stay."""
     return printing.visible(text, keep="\n\t")
+
+
+def in_line(text: object) -> str:
+    """Return a name or a path as it can stand in a line of ours: line ends and tabs are written out too."""
+    return printing.visible(str(text))
 
 
 def in_words(error: LgError) -> str:

@@ -14,6 +14,7 @@ from lg_orch.contracts.events import Usage
 from lg_orch.contracts.text import one_line, visible
 from lg_orch.display.live_state import LiveState
 from lg_orch.tools.junit import split_report
+from lg_policy.terminal_rows import fitting, rows_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,6 +28,8 @@ INPUT_WIDTH = 70
 REFRESHES = 8
 """Times a second that the live block is drawn."""
 MIN_BLOCK = 20
+MARGIN = 8
+"""Columns before the further lines of a text."""
 UNTOLD = frozenset({"ingest", "policy_gate"})
 """Nodes whose remarks are for the trace: a reader has just typed the request, and knows how many tools there are."""
 _COUNTED = re.compile(r"\d+ entries seen")
@@ -148,7 +151,7 @@ class PlainRenderer:
         self._print(time.monotonic() - self._begun, line)
 
     def _print(self, seconds: float, line: str) -> None:
-        print(f"[{seconds:6.2f}] {visible(line)}", file=self._stream, flush=True)
+        print(fitting(f"[{seconds:6.2f}] {lines_behind(line)}", self._stream), file=self._stream, flush=True)
 
     def close(self) -> None:
         """Do nothing: there is no live line to take down."""
@@ -220,8 +223,12 @@ class LiveRenderer:
             return
         from rich.text import Text
 
-        stamp = f"{time.monotonic() - self._begun:6.2f}  "
-        self._console.print(Text.assemble((stamp, "dim"), (visible(line), style_of(line))), soft_wrap=True)
+        stamp, style = f"{time.monotonic() - self._begun:6.2f}  ", style_of(line)
+        first, *more = rows_of(f"{stamp}{lines_behind(line)}", self._console.width)
+        shown = Text.assemble((first[: len(stamp)], "dim"), (first[len(stamp) :], style))
+        for row in more:
+            shown.append(f"\n{row}", style)
+        self._console.print(shown, soft_wrap=True)
 
     def close(self) -> None:
         """Take the block down."""
@@ -271,6 +278,11 @@ def stays(event: Event) -> bool:
     if event.kind == "thought":
         return event.name in ("run", "tree", "user") or str(event.data.get("text", "")).startswith("no check:")
     return event.name in ("run", "trace") and event.phase == "end"
+
+
+def lines_behind(line: str) -> str:
+    """Return what happened as lines of which only the first begins with words of ours: the others have a margin."""
+    return visible(line).replace("\n", f"\n{' ' * MARGIN}| ")
 
 
 def style_of(line: str) -> str:

@@ -2,7 +2,8 @@
 
 Our reports use a part of Markdown: headings, tables, lists, quotations, code blocks, bold, italics and code spans.
 Paragraphs are printed as whole lines, so that copying gives them back. What others wrote stands behind a margin in
-every row: a quotation or a block of code is wrapped here and not by the terminal.
+every row: a quotation or a block of code is wrapped here and not by the terminal. So is a line in which a name or a
+message would pass the edge of the terminal: it goes on in indented rows.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ from typing import TYPE_CHECKING
 
 from lg_orch.contracts.text import visible
 from lg_orch.display.links import link_to, supports_links
-from lg_policy.printing import TAB, display_width, wrap_foreign
+from lg_policy.printing import TAB, display_width, divided, wrap_foreign
+from lg_policy.terminal_rows import relaid
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,6 +30,8 @@ MARGIN = "| "
 INDENT = "  "
 MIN_CELL = 8
 """Columns that a cell of a table keeps, however narrow the terminal is."""
+TABLE = "|---"
+"""How the second row of a table of ours begins. A row of a question never does: a blank, `>` or `!` follows its bar."""
 STYLED_CHARACTERS = 4_000
 """A longer line is printed as it is."""
 _INLINE = re.compile(
@@ -101,14 +105,35 @@ def _rows(markdown: str, width: int) -> Iterator[Text]:
             at = end + 1
         elif _is_row(line):
             end = next((n for n in range(at, len(lines)) if not _is_row(lines[n])), len(lines))
-            yield from _table([_cells(row) for row in lines[at:end]], width)
+            if lines[at + 1 : at + 2] and lines[at + 1].startswith(TABLE):
+                yield from _table([_cells(row) for row in lines[at:end]], width)
+            else:  # of a question, which is shown as it is
+                yield from map(_text, relaid("\n".join(lines[at:end]), width).split("\n"))
             at = end
         elif line.startswith(">"):
             yield from _quotation(line[1:].removeprefix(" "), width)
             at += 1
         else:
-            yield _line(line) if len(line) <= STYLED_CHARACTERS else Text(line)
+            yield from _hanging(_line(line) if len(line) <= STYLED_CHARACTERS else Text(line), width)
             at += 1
+
+
+def _hanging(line: Text, width: int) -> Iterator[Text]:
+    """Return a line as rows if a name or message in it, which others wrote, would pass the edge of the terminal.
+
+    None of its words begins a row then. Short code spans, such as a command of ours, stay whole.
+    """
+    names = [span for span in line.spans if span.style == CODE]
+    if not names or display_width(line.plain[: max(span.end for span in names)]) <= width:
+        yield line
+        return
+    line.expand_tabs(len(TAB))
+    plain = line.plain
+    for span in line.spans:
+        if span.style == CODE and display_width(code := plain[span.start : span.end]) <= width // 2:
+            plain = f"{plain[: span.start]}{code.replace(' ', '_')}{plain[span.end :]}"
+    for before, begin, end in divided(plain, width):
+        yield _text(before) + line[begin:end]
 
 
 def _line(line: str) -> Text:

@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TextIO, TypeVar
 
 import anyio
 
-from lg_orch.contracts.text import in_words, visible
+from lg_orch.contracts.text import in_line, in_words, visible
 from lg_orch.human.approvals import Decision, HumanAnswer, Question
-from lg_orch.human.coloured import coloured, shows_colour
+from lg_orch.human.coloured import MARGIN, coloured, shows_colour
 from lg_orch.human.drafts import read_draft, write_draft
 from lg_orch.human.forms import check, typed
 from lg_policy.errors import InvalidArguments
+from lg_policy.terminal_rows import columns_of, fitting, relaid
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
@@ -81,8 +82,7 @@ class Terminal:
         with self._view.paused():
             self._forget()
             announce(self._target, self._notify)
-            message = visible(question.message)
-            self._say(f"\n{coloured(message) if shows_colour(self._target) else message}\n")
+            self._say(f"\n{self._shown(question)}\n")
             if question.kind == "outcome":
                 return await self._ask_outcome()
             if question.kind == "elsewhere":
@@ -97,9 +97,7 @@ class Terminal:
             self._forget()
             announce(self._target, self._notify)
             for number, question in enumerate(questions, start=1):
-                message = visible(question.message)
-                shown = coloured(message) if shows_colour(self._target) else message
-                self._say(f"\nCall {number} of {len(questions)}:\n{shown}\n")
+                self._say(f"\nCall {number} of {len(questions)}:\n{self._shown(question)}\n")
             word = await self._choice(TOGETHER_PROMPT.format(count=len(questions)), _TOGETHER)
             if word == "each":
                 return await self._ask_each(questions)
@@ -141,12 +139,12 @@ class Terminal:
         """The kind of the rule that the person keeps, once they have seen it; "" to ask again."""
         rules = [(kind, *text.partition("\n")[::2]) for kind, text in question.always.items()]
         for number, (_kind, words, _rule) in enumerate(rules, 1):
-            self._say(f"  [{number}] {visible(words)}")
+            self._tell(f"  [{number}] {words}")
         number_typed = await self._prompt("Which? Enter goes back: ")
         if number_typed not in map(str, range(1, len(rules) + 1)):
             return ""
         kind, _words, rule = rules[int(number_typed) - 1]
-        self._say(f"This would be added to your settings:\n\n{visible(rule)}\n")
+        self._tell(f"This would be added to your settings:\n\n{rule}\n")
         return kind if (await self._prompt(WRITE_PROMPT)).lower() in ("y", "yes") else ""
 
     async def _ask_outcome(self) -> HumanAnswer:
@@ -170,7 +168,7 @@ class Terminal:
                 content |= await self._ask_field(question.form, name)
             except EOFError:
                 return declined
-        self._say(visible(json.dumps(content, ensure_ascii=False)))
+        self._tell(f"{MARGIN}{json.dumps(content, ensure_ascii=False)}")
         if (await self._prompt("[s]end this to the server, or [d]ecline (Enter declines)? ")).lower() not in (
             "s",
             "send",
@@ -182,7 +180,7 @@ class Terminal:
         """What was typed for a field; nothing for one that is left out. Raises `EOFError` at the end of input."""
         field, required = form["properties"][name], name in form.get("required", ())
         while True:
-            print(f"{visible(name)}: ", end="", file=self._target, flush=True)
+            print(fitting(f"{MARGIN}{visible(name)}:", self._target), end=" ", file=self._target, flush=True)
             line = await self._line()
             if not line:
                 raise EOFError
@@ -195,12 +193,12 @@ class Terminal:
                 alone = {"properties": {name: field}, "required": [name]}
                 return check(alone, {name: typed(field, text)})
             except InvalidArguments as error:
-                self._say(f"lg-orch: {visible(error.message)}")
+                self._tell(f"lg-orch: {error.message}")
 
     async def _edit(self, question: Question) -> Mapping[str, object] | None:
         """What the person made of the arguments; `None` to ask again."""
         for path in write_draft(self._drafts, question.arguments):
-            self._say(f"  {path}")
+            self._say(f"  {in_line(path)}")  # whole: it is copied
         if await self._prompt("Change these files, then press Enter; [b] goes back: "):
             return None
         try:
@@ -219,11 +217,22 @@ class Terminal:
             answer = (await self._prompt(text)).lower()
             if answer in choices:
                 return choices[answer]
-            self._say(f"lg-orch: {visible(answer[:40])!r} is not one of the choices")
+            self._tell(f"lg-orch: {visible(answer[:40])!r} is not one of the choices")
 
     async def _prompt(self, text: str) -> str:
         print(text, end="", file=self._target, flush=True)
         return (await self._line()).strip()
+
+    def _shown(self, question: Question) -> str:
+        """The question as rows of this terminal."""
+        columns = columns_of(self._target)
+        message = visible(question.message)
+        rows = relaid(message, columns) if columns is not None else message
+        return coloured(rows) if shows_colour(self._target) else rows
+
+    def _tell(self, text: str) -> None:
+        """Print lines of ours that hold words of others."""
+        self._say(fitting(visible(text), self._target))
 
     def _say(self, text: str) -> None:
         print(text, file=self._target, flush=True)

@@ -47,10 +47,11 @@ def locate(
     _refuse_broad(root, flags.allow_broad_root)
     state = open_state(root=root, explicit=flags.state_dir, existing=existing, environ=environ)
     if owing_runs(state.path):
+        from lg_orch.contracts.text import in_line
         from lg_orch.runs.trace import complete_owed
 
         for line in complete_owed(state.path):
-            print(f"lg-orch: {line}", file=sys.stderr)
+            print(f"lg-orch: {in_line(line)}", file=sys.stderr)
     return root, state
 
 

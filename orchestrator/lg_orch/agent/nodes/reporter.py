@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from lg_orch.agent.checks.planned_checks import BASELINE_ID, CHECK_ID, changes, own_checks
@@ -36,6 +37,9 @@ MAX_REASON_CHARS = 4_000
 """Characters of a note or of the reason for a run's end, which may hold what a server or a model said."""
 MAX_FILES = 20
 """Names of changed files in a report."""
+
+_PLAIN = re.compile(r"[\w.-]+", re.ASCII)
+"""Names of directories that can stand in a report as they are."""
 
 
 async def reporter(state: RunState, services: Services) -> Update:
@@ -167,7 +171,7 @@ def _detail(check: Check) -> str:
     if check.reason:
         parts.append(f"first error: {code_span(check.reason, MAX_REASON)}")
     if check.next_step:
-        parts.append(f"next: {check.next_step}")
+        parts.append(f"next: {one_line(check.next_step, MAX_REASON)}")
     return f"{code_span(check.name)}: {'; '.join(parts)}" if parts else ""
 
 
@@ -207,7 +211,7 @@ def _doubts(state: RunState, services: Services) -> list[str]:
         return doubts
     if changes(state) and state.plan is not None and not state.plan.verification:
         left_out = own_checks(state, services).left_out
-        doubts += [f"changed but not checked: {', '.join(left_out)} {LIMITS}"] if left_out else []
+        doubts += [f"changed but not checked: {', '.join(map(code_span, left_out))} {LIMITS}"] if left_out else []
     now = {check.name for check in state.verification.checks if check.ok} if state.verification else set()
     before = (
         [check.name for check in state.baseline.checks if not (check.ok or check.no_tests or check.name in now)]
@@ -231,7 +235,8 @@ def _doubts(state: RunState, services: Services) -> list[str]:
 def _footer(state: RunState, services: Services) -> str:
     calls, loops = state.budgets.calls, state.budgets.loop
     revision = state.repo_context.revision if state.repo_context else None
-    where = f"{services.root_name} at {revision[:12]}" if revision else services.root_name
+    name = services.root_name if _PLAIN.fullmatch(services.root_name) else code_span(services.root_name)
+    where = f"{name} at {revision[:12]}" if revision else name
     return (
         f"{where}; answered by {services.backend_name}; {calls} tool calls in {loops} "
         f"{'loop' if loops == 1 else 'loops'}{_traffic(services)}; run {services.run_id}"

@@ -58,7 +58,7 @@ class MarkdownReport:
         placed = any(file for _, file, _ in rows)
         heads = [*headers, "where"] if placed else list(headers)
         self._lines.append(f"| {' | '.join(heads)} |")
-        self._lines.append(f"|{'|'.join(' --- ' for _ in heads)}|")
+        self._lines.append(f"|{'|'.join('---' for _ in heads)}|")
         for cells, file, line in rows:
             shown = [*cells, place(file, line) if file else ""] if placed else list(cells)
             self._lines.append(f"| {' | '.join(cell(item) for item in shown)} |")

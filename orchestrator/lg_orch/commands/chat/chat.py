@@ -22,7 +22,7 @@ from lg_orch.commands.chat.slash import SLASH, SlashCommands
 from lg_orch.commands.chat.view import ChatView
 from lg_orch.commands.session import Around, Past, Session, chosen_backend, export
 from lg_orch.contracts.errors import GatewayGone
-from lg_orch.contracts.text import in_words, one_line, visible
+from lg_orch.contracts.text import in_line, in_words, one_line
 from lg_orch.display.report_view import print_report
 from lg_orch.engine.conversations import conversation_of, follow
 from lg_orch.engine.driver import Driver, import_heavy
@@ -66,7 +66,7 @@ def terminal_width() -> int:
 def greeting(root: str, model: str, width: int) -> str:
     """Return where we are and who answers, on one row: of a long path the end is shown."""
     home = os.path.expanduser("~")
-    shown = visible(f"~{root.removeprefix(home)}" if root.startswith(f"{home}{os.sep}") else root)
+    shown = in_line(f"~{root.removeprefix(home)}" if root.startswith(f"{home}{os.sep}") else root)
     model = one_line(model, max(LEAST_NAME, width // 2))
     room = max(LEAST_NAME, width - display_width(model) - len("  ") - len(": ") - 1)
     while display_width(shown) > room:
@@ -285,7 +285,7 @@ class Chat:
 
     def _idle_rows(self) -> list[str]:
         state = " a run is stopped: Enter goes on" if self.open is not None else ""
-        return [f"{self.chosen.name}  {visible(self.setup.root.name)}{state}"]
+        return [f"{self.chosen.name}  {in_line(self.setup.root.name)}{state}"]
 
     def _busy_rows(self) -> list[str]:
         return self.view.rows(terminal_width() - 1)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from lg_orch.commands.chat.keyboards import InputDropped
 from lg_orch.contracts.events import Usage
-from lg_orch.contracts.text import one_line
+from lg_orch.contracts.text import in_line, one_line
 from lg_policy.errors import UnknownName, UsageError
 
 if TYPE_CHECKING:
@@ -140,7 +140,7 @@ class SlashCommands:
             raise UsageError("the run that stopped has no plan", hint="/plan REQUEST makes one")
         path = run.path / "plan.txt"
         replace_file(path, plan_text(plans[-1]).encode())
-        print(f"  {path}")
+        print(f"  {in_line(path)}")
         self._chat.say("change this file, one step a line, then press Enter; Ctrl-C, or [b], goes back")
         try:
             typed = await self._chat.keyboard.read(lambda: ["editing the plan: Enter carries it out"])

@@ -7,9 +7,9 @@ import time
 from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
-from lg_orch.contracts.text import visible
 from lg_orch.display.live_state import LiveState
-from lg_orch.display.progress import describe, is_capable, stays, style_of
+from lg_orch.display.progress import describe, is_capable, lines_behind, stays, style_of
+from lg_policy.terminal_rows import rows_of
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -43,13 +43,14 @@ class ChatView:
         """Print a line, above the input where there is one."""
         # Looked up now: while the input is shown, both streams lead around it.
         if not is_capable(sys.stderr):
-            print(f"  {visible(line)}", file=sys.stderr, flush=True)
+            print(f"  {lines_behind(line)}", file=sys.stderr, flush=True)
             return
         from rich.console import Console
         from rich.text import Text
 
         console = Console(file=sys.stderr, highlight=False, markup=False, emoji=False, force_terminal=True)
-        console.print(Text.assemble(("  ", ""), (visible(line), style_of(line) or "dim")), soft_wrap=True)
+        shown = "\n".join(rows_of(f"  {lines_behind(line)}", console.width))
+        console.print(Text(shown, style_of(line) or "dim"), soft_wrap=True)
 
     def close(self) -> None:
         """Do nothing: the toolbar goes with the input."""
