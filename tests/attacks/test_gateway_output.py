@@ -100,3 +100,12 @@ def test_no_command_prints_an_option_a_path_or_a_file_as_it_is(tmp_path: Path, c
     (tmp_path / "st\x1b[2J").mkdir()
 
     assert harmless(run(*command, cwd=tmp_path))
+
+
+@pytest.mark.attack("Servers", "a server repeats its own credentials in the descriptions of its tools")
+async def test_a_credential_of_a_server_is_not_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GW_TOKEN", "tok-5f1e0c7a9b3d")
+    async with gateway_of(tmp_path, hostile("${GW_TOKEN}")) as gateway:
+        said = [str(entry.listed.description) for entry in gateway.catalog.entries() if entry.server.name == "h"]
+    assert len(said) == 3
+    assert all("[secret:configured:" in text and "tok-5f1e" not in text for text in said)

@@ -27,6 +27,7 @@ from lg_gateway.calls.sending_step import SendingStep
 from lg_gateway.catalog.catalog import Catalog
 from lg_gateway.catalog.definitions import definition_of, held_pages, held_uris
 from lg_gateway.catalog.lint import lint, lookalikes
+from lg_gateway.catalog.masked_offer import masked_offer
 from lg_gateway.catalog.offer import Offer
 from lg_gateway.catalog.pin_check import Pinning
 from lg_gateway.catalog.pin_table import PinTable
@@ -340,6 +341,8 @@ class Gateway:
     async def _take(self, name: str, offer: Offer) -> None:
         """Take over what a server offers, except for definitions that wait for a human."""
         spec = self.upstreams[name].spec
+        if spec.builtin is None and spec.secrets():
+            offer = await in_thread_if_large(offer.tools, masked_offer, offer, self.masker.mask)
         accepted = await self.pinning.accepted(spec, offer)
         entries = await in_thread_if_large(accepted.tools, self.catalog.prepare, spec, accepted.tools)
         offers = self.catalog.offers

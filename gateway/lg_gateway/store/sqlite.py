@@ -126,6 +126,7 @@ class _SqliteWriter:
         self._commits = 0
         self._beside: sqlite3.Connection | None = None
         self._path = path
+        self._file = _identity(path)
         self._tx.execute("PRAGMA wal_autocheckpoint=0")
 
     def begin(self, *, durable: bool, wait: bool = True) -> Tx | None:
@@ -137,6 +138,8 @@ class _SqliteWriter:
                 self._lock.acquire()
             except OSError as error:
                 raise StoreDown(str(error)) from error
+        if _identity(self._path) != self._file:  # what is written into a file without a name is lost
+            raise StoreDown(f"the store {self._path} was removed or replaced; put it back, or start the gateway again")
         self._set_mode(durable, wait)
         try:
             self._tx.execute("BEGIN IMMEDIATE")
@@ -252,6 +255,8 @@ def read_sqlite(path: Path) -> Iterator[Tx]:
 
     Each statement sees the newest state, unless the caller begins a transaction.
     """
+    if path.exists() and not path.is_file():
+        raise StoreDown(f"cannot read the store {path}: it is no regular file")  # a pipe would be waited for
     try:
         connection = connect(path, read_only=True)
     except sqlite3.Error as error:
@@ -284,6 +289,15 @@ def _remedy(error: Exception) -> str:
     """What to do about a file that is damaged; empty for what may pass or is about the disk."""
     damaged = type(error) is sqlite3.DatabaseError
     return "; put it back from a backup, or move it away and run `lg-gateway audit restart`" if damaged else ""
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Return which file has that name now, `None` for none."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _create_private(path: Path) -> None:

@@ -398,3 +398,27 @@ def reading_sleeps(url: str) -> bool:
     with psycopg.connect(url, autocommit=True) as server:
         query = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep(6%' AND state = 'active'"
         return bool((server.execute(query).fetchone() or (0,))[0])
+
+
+async def test_nothing_is_written_into_a_store_that_was_removed_or_replaced(tmp_path: Path) -> None:
+    path, aside = tmp_path / "store.sqlite", tmp_path / "aside"
+    store = SqliteStore(path, flush_s=0.02)
+    await store.write(lambda tx: pin(tx, "one"))
+    path.rename(aside)
+    for durable in (True, False):
+        with pytest.raises(StoreDown, match="removed or replaced"):
+            await store.write(lambda tx: pin(tx, "two"), durable=durable)
+    path.write_bytes(b"")
+    with pytest.raises(StoreDown, match="removed or replaced"):
+        await store.write(lambda tx: pin(tx, "three"))
+    aside.replace(path)
+    await store.write(lambda tx: pin(tx, "four"))
+    assert store.read_now(pins) == ["four", "one"]
+    store.close()
+
+
+def test_what_is_no_file_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "store.sqlite")
+    place = StorePlace(path=tmp_path / "store.sqlite", lock_path=tmp_path / "lock")
+    with pytest.raises(StoreDown, match="no regular file"), read_store(place):
+        pass
