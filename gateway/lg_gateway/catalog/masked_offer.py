@@ -40,7 +40,7 @@ def masked_offer(offer: Offer, mask: Mask) -> Offer:
 
 def _words_of(offer: Offer) -> Iterator[str]:
     for item in (*offer.tools, *offer.prompts, *offer.resources, *offer.templates):
-        yield from filter(None, (item.title, item.description))
+        yield from (text for name in WORDS if (text := getattr(item, name)))
         if isinstance(item, t.Tool):
             yield from _words_in(item.input_schema, DEPTH)
             yield from _words_in(item.output_schema, DEPTH)

@@ -219,8 +219,8 @@ async def test_a_heading_that_is_the_name_of_a_file_means_that_file_and_not_its_
                 changes.apply(crasher.request(patch=f"{heading}\n{block}"), Job(60))
                 assert [(base / name).read_text() for name in names] == ["one\n", "1\n"][: len(names)]
         text = f"first draft.md\n{block}\nThen draft.md:\n{block.replace('one', 'two')}"
-        changes = {(change.path, change.longer[-1:]) for change in crasher.request(patch=text).changes}
-        assert changes == {("draft.md", ("first draft.md",)), ("draft.md", ("Then draft.md",))}
+        named = {(change.path, change.longer[-1:]) for change in crasher.request(patch=text).changes}
+        assert named == {("draft.md", ("first draft.md",)), ("draft.md", ("Then draft.md",))}
 
 
 def test_a_name_that_means_a_file_below_another_root_is_changed_while_that_root_is_locked(tmp_path: Path) -> None:
