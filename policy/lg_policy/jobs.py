@@ -47,6 +47,13 @@ class Job:
         """Make the next check raise `StoppedError`."""
         self._stop.set()
 
+    def part(self, share: float) -> Job:
+        """Return a job that has this share of the time that is left, and stops with this one."""
+        left = self.deadline.remaining()
+        made = Job(None if left is None else left * share)
+        made._stop = self._stop  # noqa: SLF001 - of the same class
+        return made
+
     def check(self) -> None:
         """Raise `StoppedError` if the caller left."""
         if self._stop.is_set():

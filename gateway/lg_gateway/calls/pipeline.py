@@ -26,14 +26,13 @@ from lg_gateway.calls.idempotency_step import IdempotencyStep
 from lg_gateway.calls.in_thread import in_thread_if, in_thread_if_large
 from lg_gateway.calls.kept_results import KeptResults
 from lg_gateway.calls.rate_limits import RateLimiter, subject_of
-from lg_gateway.calls.recorder import Also, LedgerRecorder, no_more
+from lg_gateway.calls.recorder import Also, LedgerRecorder, no_more, notes_of
 from lg_gateway.calls.results import (
     as_outcome,
     as_preview,
     cut_note,
     error_code,
     masks,
-    own_notes,
     refusal,
     shape_result,
     upstream_refusal,
@@ -376,7 +375,7 @@ class Pipeline:
             run_budgets.settle(tx, context, bytes_out=kept.size, seconds=seconds)
 
         outcome = "error" if result.is_error else "ok"
-        code, notes = error_code(result, context.entry), own_notes(answer)
+        code, notes = error_code(result, context.entry), notes_of(answer, context.entry)
         written = await self._recorder.ended(context, outcome, code=code, kept=kept, detail=notes, along=along)
         if not written:
             result = result.model_copy(update={"meta": (result.meta or {}) | {"lg/unrecorded": True}})

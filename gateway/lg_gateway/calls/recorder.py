@@ -13,6 +13,7 @@ import mcp_types as t
 
 from lg_gateway.calls.call import Call, CallContext, new_request_id
 from lg_gateway.calls.in_thread import beginning
+from lg_gateway.catalog.entry import Entry
 from lg_gateway.elicitation.pending_questions import PendingQuestions
 from lg_gateway.ledger.anchors import GOES_ON
 from lg_gateway.ledger.flood_summary import FloodSummary
@@ -20,6 +21,7 @@ from lg_gateway.ledger.ledger import Ledger, LedgerEntry
 from lg_gateway.ledger.outcomes import Outcome, OutcomeTable
 from lg_gateway.store.canonical_json import canonical, keyed_hex
 from lg_gateway.store.interface import Store, StoreEdited, StoreError, Tx
+from lg_gateway.upstreams.replies import RelayedResult
 from lg_policy.config.settings import LedgerSettings
 from lg_policy.errors import Internal, InvalidArguments, LgError
 from lg_policy.limits import cut_text
@@ -49,6 +51,15 @@ def _beginning(arguments: Any) -> Any:
 
 def no_more(_tx: Tx, _result: t.CallToolResult | None) -> None:
     """Write nothing more."""
+
+
+def notes_of(answer: t.CallToolResult, entry: Entry) -> str:
+    """Return what the record of an answer says besides: what the gateway found wrong, how a command failed."""
+    misfit = answer.misfit if isinstance(answer, RelayedResult) else ""
+    structured = answer.structured_content if entry.server.trusted else None
+    status = structured.get("exit_code") if isinstance(structured, dict) else None
+    failed = f"exit status {status}" if type(status) is int and status else ""
+    return "; ".join(filter(None, [misfit, failed]))
 
 
 class LedgerRecorder:

@@ -328,11 +328,6 @@ def cut_note(result: t.CallToolResult, limit: int, actual: int, result_id: str |
     return result.model_copy(update=given | ({"structured_content": error} if result.is_error else {}))
 
 
-def own_notes(answer: t.CallToolResult) -> str:
-    """Return what the gateway found wrong with an answer that it passed on."""
-    return answer.misfit if isinstance(answer, RelayedResult) else ""
-
-
 def as_outcome(result: t.CallToolResult, size: int | None, limit: int, known: str | None = None) -> Outcome:
     """Return a result as it is kept. One of more than `limit` bytes is only noted. `size` is known if it was cut.
 

@@ -35,6 +35,7 @@ _SUBJECTS = ("path", "paths", "file", "files", "uri", "url", "query", "pattern",
 _PATCHED = re.compile(r"^(?:\+\+\+ (?:b/)?|\*\*\* (?:Update|Add|Delete) File: )([^\t\n]+)", re.MULTILINE)
 _QUESTION = re.compile(r"\bap-[a-z0-9]{1,20}\b")
 _USER = re.compile(r"by (?:user |local:)(\S+) at (?:a terminal|a command line|the console)")
+_EXIT_STATUS = re.compile(r"\bexit status -?\d{1,10}$")
 NOTE = "#"
 """Before the number of a record that belongs to no call."""
 
@@ -233,6 +234,8 @@ def outcome_of(record: dict[str, Any]) -> str:
     if record.get("phase") == "begun":
         return "no end recorded"
     outcome, code = str(record.get("outcome") or ""), str(record.get("error_code") or "")
+    failed = _EXIT_STATUS.search(str(record.get("detail") or "")) if outcome == "ok" else None
+    outcome += f" ({failed[0]})" if failed else ""
     times = f" x{record['count']}" if record.get("count") else ""
     took = record.get("duration_ms")
     shown = f"{took:.0f} ms" if isinstance(took, int | float) and outcome != "refused" else ""

@@ -10,6 +10,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from lg_orch.contracts.budget_use import Spent
+from lg_orch.contracts.errors import OutOfBudget
 
 if TYPE_CHECKING:
     from lg_policy.config.settings import BudgetSettings
@@ -32,6 +33,12 @@ class Budgets:
         if wall_s >= self.limits.max_wall_s:
             return f"the run reached its time limit of {self.limits.max_wall_s:g} s (budgets.max_wall_s)"
         return None
+
+    def check_wall(self, wall_s: float) -> None:
+        """Raise `OutOfBudget` once the run's wall clock is used up."""
+        stop = self.wall_stop(wall_s)
+        if stop is not None:
+            raise OutOfBudget(stop, limit="max_wall_s")
 
     def next_loop(self, spent: Spent) -> Spent:
         """Return what is spent once the next loop has begun; ask `loop_stop` first."""

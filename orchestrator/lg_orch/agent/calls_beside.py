@@ -1,10 +1,10 @@
-"""Makes calls in the background of a run: one visit of a node begins them, a later one takes their results."""
+"""Does things in the background of a run: one visit of a node begins them, a later one takes their results."""
 
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import anyio
 
@@ -15,15 +15,13 @@ if TYPE_CHECKING:
 
     from anyio.abc import TaskGroup
 
-    from lg_orch.contracts.envelopes import ToolEnvelope
-
 
 @dataclass(kw_only=True)
 class _BackgroundCall:
-    """One call in the background."""
+    """One call of a tool or a model in the background."""
 
     ended: anyio.Event
-    envelope: ToolEnvelope | None = None
+    result: Any = None
     error: LgError | None = None
 
 
@@ -34,7 +32,7 @@ class CallsBeside:
         self._group = group
         self._calls: dict[str, _BackgroundCall] = {}
 
-    def begin(self, key: str, make: Callable[[], Awaitable[ToolEnvelope]]) -> None:
+    def begin(self, key: str, make: Callable[[], Awaitable[object]]) -> None:
         """Begin a call unless one with this key was begun."""
         if key in self._calls:
             return
@@ -49,17 +47,17 @@ class CallsBeside:
         """Tell whether that call has ended."""
         return self.begun(key) and self._calls[key].ended.is_set()
 
-    async def result(self, key: str) -> ToolEnvelope:
+    async def result(self, key: str) -> Any:
         """Wait for that call's result. Raises what the call raised."""
         call = self._calls[key]
         await call.ended.wait()
-        if call.envelope is None:
+        if call.result is None:
             raise call.error or LgError("a call in the background brought no result")
-        return call.envelope
+        return call.result
 
-    async def _run(self, call: _BackgroundCall, make: Callable[[], Awaitable[ToolEnvelope]]) -> None:
+    async def _run(self, call: _BackgroundCall, make: Callable[[], Awaitable[object]]) -> None:
         try:
-            call.envelope = await make()
+            call.result = await make()
         except LgError as error:
             call.error = error
         finally:

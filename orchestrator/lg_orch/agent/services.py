@@ -11,7 +11,6 @@ import anyio.to_thread
 from lg_orch.agent.interfaces import ActingBackend
 from lg_orch.agent.run_control import RunControl
 from lg_orch.contracts.envelopes import Problem
-from lg_orch.contracts.errors import OutOfBudget
 from lg_orch.contracts.repository import RepoContext
 from lg_orch.contracts.state import QueuedCall
 from lg_orch.tools.tool_info import unwrapped
@@ -95,6 +94,8 @@ class Services:
     """Whether the user wants to see a plan before anything is done, however small the request is."""
     beside: CallsBeside | None = None
     """Makes calls in the background; without it the baseline runs before the first request."""
+    asked_early: CallsBeside | None = None
+    """What the model was asked while the gateway started."""
     earlier_calls: int = 0
     """Calls that earlier runs of the conversation made; the numbers of results go on from there."""
 
@@ -104,9 +105,7 @@ class Services:
 
     def check_wall(self) -> None:
         """Raise `OutOfBudget` once the run's wall clock is used up."""
-        stop = self.budgets.wall_stop(self.wall_s())
-        if stop is not None:
-            raise OutOfBudget(stop, limit="max_wall_s")
+        self.budgets.check_wall(self.wall_s())
 
     def mint(self, call: PlannedCall) -> QueuedCall:
         """Give a decided call its idempotency key; one through `mcp_execute` becomes the call that it carries."""

@@ -120,6 +120,10 @@ def _describe_model(event: Event) -> str | None:
 
 
 def _arguments(values: dict[str, Any]) -> str:
+    from lg_orch.agent.checks.report_options import shown_words
+
+    if isinstance(values.get("args"), list):
+        values = values | {"args": shown_words(values)[1:]}  # nobody typed what asks a runner for its report
     # What is long hides what follows it, and whether a call only looks must not be hidden.
     first = sorted(values.items(), key=lambda item: not isinstance(item[1], bool))
     return one_line(" ".join(f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in first), INPUT_WIDTH)

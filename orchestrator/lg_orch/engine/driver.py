@@ -8,11 +8,14 @@ import logging
 import sys
 import time
 from contextlib import AsyncExitStack
+from dataclasses import replace
+from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 import anyio.to_thread
 
+from lg_orch.agent.calls_beside import calls_beside
 from lg_orch.agent.tree_check import CHANGED, tree_now
 from lg_orch.contracts.errors import Interrupted, RunLost
 from lg_orch.contracts.remarks import FOUND, SAID, Remark
@@ -31,10 +34,13 @@ from lg_policy.quick_imports import quick_imports
 from lg_policy.version import __version__
 
 if TYPE_CHECKING:
+    from lg_orch.agent.budgets import Budgets
     from lg_orch.agent.calls_beside import CallsBeside
+    from lg_orch.agent.run_control import RunControl
     from lg_orch.agent.services import Services
     from lg_orch.contracts.state import Status
     from lg_orch.human.inquiry import Inquiry
+    from lg_orch.llm.cost.spending import Spending
     from lg_orch.tools.connection import Connection
 
 log = logging.getLogger(__name__)
@@ -116,15 +122,19 @@ class Driver:
         else:
             data = {"run_id": job.run.run_id, "epoch": job.prior.epoch, "versions": versions()}
             job.bus.emit("node", "run", "resume", data | {"options": job.record.get("options", {})})
-        async with AsyncExitStack() as stack:
-            connection = job.connection or await self._connected(stack)
+        async with calls_beside() as early, AsyncExitStack() as stack:
+            connection = job.connection
+            if connection is None:
+                connection = await self._connected(stack, early)
+            else:
+                self._route_early(early)
             check_root(connection.tools, job.root_id)
             job.bus.emit("node", "run", "connected", {
                 "tools": [tool.name for tool in connection.tools], "versions": {"gateway": connection.server},
             })  # fmt: skip
-            return await self._graph(connection)
+            return await self._graph(connection, early)
 
-    async def _connected(self, stack: AsyncExitStack) -> Connection:
+    async def _connected(self, stack: AsyncExitStack, early: CallsBeside) -> Connection:
         """Connect to the gateway of the run, which is started here unless an address is given."""
         job = self.job
         streams = None
@@ -141,14 +151,56 @@ class Driver:
                 streams = await stack.enter_async_context(start(launch))
             job.say("gateway         starting")
         await anyio.to_thread.run_sync(import_heavy)
+        self._route_early(early)
         return await stack.enter_async_context(
             connect(streams, url=job.gateway_url, token=job.gateway_token, log_path=job.run.gateway_log)
             if streams is None
             else connect(streams, log_path=job.run.gateway_log)
         )
 
-    async def _graph(self, connection: Connection) -> Final:
-        from lg_orch.agent.calls_beside import calls_beside
+    def _route_early(self, early: CallsBeside) -> None:
+        """Ask a model what kind of request a new run has: it takes about as long as the gateway's start."""
+        from lg_orch.agent.interfaces import ActingBackend
+        from lg_orch.agent.nodes.router import begin_routing
+        from lg_orch.engine.conversations import earlier_of
+        from lg_orch.engine.model_ports import ports_without_tools
+        from lg_orch.llm.ports import AsksModels
+
+        job, backend = self.job, self.job.chosen.backend
+        if job.resumed or "forked_from" in job.record or not isinstance(backend, AsksModels):
+            return
+        ports = ports_without_tools(job.bus, self._budgets, self._control, self._spending, job.prior.bounds)
+        backend.attach(ports, earlier_of(job.run))
+        if isinstance(backend, ActingBackend):
+            begin_routing(job.request, backend, early)
+
+    @cached_property
+    def _control(self) -> RunControl:
+        from lg_orch.agent.run_control import RunControl
+
+        prior = self.job.prior
+        return RunControl(
+            started=self.job.begun,
+            prior_s=max(0.0, prior.driven_s - prior.waited_s),
+            notices=prior.notices,
+            remarks=prior.remarks,
+        )
+
+    @cached_property
+    def _budgets(self) -> Budgets:
+        from lg_orch.agent.budgets import Budgets
+
+        return Budgets(self.job.settings.budgets)
+
+    @cached_property
+    def _spending(self) -> Spending:
+        from lg_orch.llm.cost.prices import prices_of
+        from lg_orch.llm.cost.spending import Spending
+
+        job = self.job
+        return Spending(job.settings.budgets, prices_of(job.settings.models, job.environ), job.prior.traffic)
+
+    async def _graph(self, connection: Connection, early: CallsBeside) -> Final:
         from lg_orch.agent.graph import build_graph
         from lg_orch.engine.stepping import Stepper
         from lg_orch.human.inquiry import Inquiry
@@ -162,7 +214,7 @@ class Driver:
             texts=QuestionTexts(job.run.questions),
         )  # fmt: skip
         async with open_saver(job.store_url, job.run.checkpoints, job.fence) as saver, calls_beside() as beside:
-            self.services = self._services(connection, inquiry, beside)
+            self.services = replace(self._services(connection, inquiry, beside), asked_early=early)
             graph = build_graph(saver)
             mermaid = graph.get_graph().draw_mermaid()
             job.bus.emit("thought", "graph", "note", {"mermaid": mermaid, "graph_version": graph_version(mermaid)})
@@ -191,14 +243,10 @@ class Driver:
         self.last = state
 
     def _services(self, connection: Connection, inquiry: Inquiry, beside: CallsBeside) -> Services:
-        from lg_orch.agent.budgets import Budgets
-        from lg_orch.agent.run_control import RunControl
         from lg_orch.agent.services import Services
         from lg_orch.engine.conversations import earlier_of
         from lg_orch.engine.model_ports import ports_of
         from lg_orch.human.approvals import YesToBuiltin
-        from lg_orch.llm.cost.prices import prices_of
-        from lg_orch.llm.cost.spending import Spending
         from lg_orch.llm.ports import AsksModels
         from lg_orch.llm.providers import model_hint
         from lg_orch.recording.result_store import ResultStore
@@ -213,7 +261,6 @@ class Driver:
             epoch=job.prior.epoch,
             approver=inquiry,
         )
-        spending = Spending(job.settings.budgets, prices_of(job.settings.models, job.environ), job.prior.traffic)
         earlier = earlier_of(job.run)
         services = Services(
             run_id=job.run.run_id,
@@ -225,23 +272,18 @@ class Driver:
             tools=tools,
             results=ResultStore(job.run.results, job.keep),
             bus=job.bus,
-            budgets=Budgets(job.settings.budgets),
-            spending=spending,
+            budgets=self._budgets,
+            spending=self._spending,
             model_hint=model_hint(),
             answers_itself=isinstance(job.flags, YesToBuiltin),
             accepted_guide=job.accepted_guide,
             beside=beside,
             earlier_calls=earlier.calls,
             plan_only=job.plan_only,
-            control=RunControl(
-                started=job.begun,
-                prior_s=max(0.0, job.prior.driven_s - job.prior.waited_s),
-                notices=job.prior.notices,
-                remarks=job.prior.remarks,
-            ),
+            control=self._control,
         )
         if isinstance(job.chosen.backend, AsksModels):
-            job.chosen.backend.attach(ports_of(services, spending, job.prior.bounds), earlier)
+            job.chosen.backend.attach(ports_of(services, self._spending, job.prior.bounds), earlier)
         return services
 
     def _ask_to_stop(self) -> bool:

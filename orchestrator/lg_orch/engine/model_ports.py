@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from lg_orch.llm.cost.token_bounds import TokenBounds
@@ -10,37 +11,49 @@ from lg_orch.llm.ports import RunPorts
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from lg_orch.agent.budgets import Budgets
+    from lg_orch.agent.run_control import RunControl
     from lg_orch.agent.services import Services
     from lg_orch.llm.cost.spending import Spending, Used
     from lg_orch.llm.cost.token_bounds import TokenBound
+    from lg_orch.recording.event_bus import EventBus
 
 
 def ports_of(services: Services, spending: Spending, bounds: TokenBounds | None = None) -> RunPorts:
     """Return the ports of one run in this process."""
-    clock = RunClock(services)
+    ports = ports_without_tools(services.bus, services.budgets, services.control, spending, bounds)
+    return replace(ports, tools=services.tools.tools)
+
+
+def ports_without_tools(
+    bus: EventBus, budgets: Budgets, control: RunControl, spending: Spending, bounds: TokenBounds | None = None
+) -> RunPorts:
+    """Return the ports of a run whose gateway still starts."""
+    clock = RunClock(budgets, control)
     return RunPorts(
-        tools=services.tools.tools,
+        tools=(),
         budget=RunBudget(spending, bounds or TokenBounds(), clock),
         clock=clock,
-        journal=RunJournal(services, spending),
-        mask=services.bus.mask,
+        journal=RunJournal(bus, spending),
+        mask=bus.mask,
     )
 
 
 class RunClock:
     """The run's wall clock."""
 
-    def __init__(self, services: Services) -> None:
-        self._services = services
+    def __init__(self, budgets: Budgets, control: RunControl) -> None:
+        self._budgets = budgets
+        self._control = control
 
     @property
     def wall_left_s(self) -> float:
         """Seconds until the run's wall clock is used up."""
-        return max(0.0, self._services.budgets.limits.max_wall_s - self._services.wall_s())
+        return max(0.0, self._budgets.limits.max_wall_s - self._control.wall_s())
 
     def check_wall(self) -> None:
         """Raise `OutOfBudget` once the run's wall clock is used up."""
-        self._services.check_wall()
+        self._budgets.check_wall(self._control.wall_s())
 
 
 class RunBudget:
@@ -68,8 +81,8 @@ class RunBudget:
 class RunJournal:
     """Requests to models in the run's journal, priced."""
 
-    def __init__(self, services: Services, spending: Spending) -> None:
-        self._bus = services.bus
+    def __init__(self, bus: EventBus, spending: Spending) -> None:
+        self._bus = bus
         self._spending = spending
 
     def record(self, name: str, phase: str, data: Mapping[str, Any]) -> None:

@@ -38,7 +38,7 @@ def tell_actions(commands: CommandSet, args: argparse.Namespace) -> None:
     command = commands.by_name[args.command]
     if args.alone and sys.stdout.isatty() and sys.stderr.isatty():
         names = ", ".join(action.name for action in command.actions if action.name != command.default)
-        print(f"\nMore: {commands.program} {command.name} ACTION ({names})", file=sys.stderr)
+        print(f"\n`{commands.program} {command.name}` also does: {names}", file=sys.stderr)
 
 
 def _command(commands: CommandSet, words: list[str]) -> tuple[Command, list[str]]:

@@ -15,10 +15,14 @@ MAX_REQUEST = 20_000
 """Characters; more is a file, and files are read through tools."""
 
 
+def readable(request: str) -> str:
+    """Return a request without what cannot be read."""
+    return "".join(c for c in request if c in "\n\t" or unicodedata.category(c) not in ("Cc", "Cs", "Cf")).strip()
+
+
 async def ingest(state: RunState, services: Services) -> Update:
     """Strip the request of what cannot be read; refuse an empty or over-long one."""
-    request = "".join(c for c in state.request if c in "\n\t" or unicodedata.category(c) not in ("Cc", "Cs", "Cf"))
-    request = request.strip()
+    request = readable(state.request)
     problem = None
     if not request:
         problem = Problem(code="invalid_arguments", message="the request is empty", hint="say what you want to know")

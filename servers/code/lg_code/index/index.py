@@ -7,8 +7,9 @@ import json
 import logging
 import sqlite3
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from lg_code.index.coverage import Coverage
@@ -36,8 +37,11 @@ class Index:
         settings: CodeSettings,
         what: Sequence[str],
         parts: Sequence[IndexPart],
+        afterwards: Callable[[Index, Job], None] | None = None,
     ) -> None:
+        """`afterwards` computes what later calls want. It runs when a pass has ended, and may be stopped."""
         self.workspace = workspace
+        self._afterwards = afterwards
         self.settings = settings
         self._stack = contextlib.ExitStack()
         try:
@@ -61,7 +65,8 @@ class Index:
         self._stack.callback(passing.close)
         self._database = self._made(directory, what, parts)
         self._stack.callback(self._database.close)
-        self._indexer = Indexer(self.workspace, self._database, passing, settings)
+        afterwards = None if self._afterwards is None else partial(self._afterwards, self)
+        self._indexer = Indexer(self.workspace, self._database, passing, settings, afterwards)
         self._stack.callback(self._indexer.close)
         self._current = CurrentFiles(self.workspace, self._database, self.parsers, settings)
 

@@ -44,7 +44,14 @@ _PASS_S = 3_600
 class Indexer:
     """Owns the thread that writes the index."""
 
-    def __init__(self, workspace: Workspace, database: Database, parsers: Parsers, settings: CodeSettings) -> None:
+    def __init__(
+        self,
+        workspace: Workspace,
+        database: Database,
+        parsers: Parsers,
+        settings: CodeSettings,
+        afterwards: Callable[[Job], None] | None = None,
+    ) -> None:
         self._workspace = workspace
         self._database = database
         self._parsers = parsers
@@ -54,6 +61,8 @@ class Indexer:
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
         self._job = Job(_PASS_S)
+        self._afterwards = afterwards
+        self._idle = Job()
         self._begun = self._done = 0
         self._wanted = 0
         self._missed = -1
@@ -80,6 +89,7 @@ class Indexer:
                 return self._coverage(seconds_old=age)
             if self._begun > self._done and self._begun == self._missed:
                 end = min(end, time.monotonic() + _AGAIN_S)
+            self._idle.stop()
             self._wanted = self._begun + 1
             wanted = self._wanted
             self._start()
@@ -129,6 +139,7 @@ class Indexer:
                     return
                 self._begun += 1
                 number = self._begun
+                self._idle = Job(_PASS_S)
             began, looked_at = time.thread_time(), time.monotonic()
             result = PassResult(complete=False, stopped="the index cannot be brought up to date: see the server's log")
             ended = False
@@ -153,6 +164,19 @@ class Indexer:
                     if not ended:
                         self._thread = None
                     self._changed.notify_all()
+            if result.complete and result.changed:
+                self._prepare()
+
+    def _prepare(self) -> None:
+        """Compute what a later call wants, until a call waits for a pass."""
+        if self._afterwards is None:
+            return
+        try:
+            self._afterwards(self._idle)
+        except StoppedError:
+            return
+        except LgError as error:
+            log.info("nothing is prepared for the next call: %s", error.text())
 
     def _is_current(self) -> bool:
         """Return whether the index holds the tree as it is now. What happens to the tree meanwhile is told."""
@@ -211,6 +235,7 @@ class Indexer:
         with self._changed:
             self._closed = True
             self._job.stop()
+            self._idle.stop()
             self._changed.notify_all()
         if self._thread is not None:
             self._thread.join(10)

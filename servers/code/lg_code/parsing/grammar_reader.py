@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Mapping, Sequence
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 from lg_code.parsing.facts import (
@@ -25,10 +27,25 @@ from lg_code.parsing.tokens import COMMON, mentions, names_in
 
 _HOLDERS = frozenset({"class", "interface", "struct", "trait", "impl", "enum"})
 """A function in one of these is a method."""
-_AROUND = frozenset(
-    {"decorated_definition", "export_statement", "lexical_declaration", "variable_declaration", "template_declaration"}
+_SCRIPT = dict.fromkeys(
+    ("function", "class", "interface", "enum", "type", "module", "variable"),
+    frozenset({"export_statement", "lexical_declaration", "variable_declaration"}),
 )
-"""Nodes around a definition that belong to it: decorators, `export const`, `template <...>`."""
+_AROUND: dict[str, dict[str, frozenset[str]]] = {
+    "python": dict.fromkeys(("function", "class"), frozenset({"decorated_definition"})),
+    "javascript": _SCRIPT,
+    "typescript": _SCRIPT,
+    "tsx": _SCRIPT,
+    "cpp": dict.fromkeys(
+        ("function", "method", "class", "struct", "enum", "type", "variable", "declaration"),
+        frozenset({"template_declaration"}),
+    ),
+}
+"""By language and kind, nodes around a definition that belong to it: decorators, `export const`, `template <...>`."""
+_FEW = 3
+"""One with more parts than this is around several definitions."""
+_NAME = ".name"
+_RANGE = attrgetter("byte_range")
 _WEAK = frozenset({"variable", "field", "declaration", "type"})
 _MAX_IMPORTS = 2_000
 _MAX_STATEMENT = 20_000
@@ -51,49 +68,48 @@ class Definition(NamedTuple):
 class Found:
     """What the query captured in one file."""
 
-    def __init__(self, text: bytes) -> None:
+    def __init__(self, text: bytes, captures: Mapping[str, list[Any]], language: str) -> None:
         self.text = text
+        # A name that is missing, as in `self.()`, is a node of no length.
+        self.calls = {start: end for start, end in map(_RANGE, captures.get("call", ())) if start < end}
+        """Byte where the name begins to where it ends."""
+        self.imports: list[tuple[int, int]] = sorted(map(_RANGE, captures.get("import", ())))
         self.definitions: dict[int, Definition] = {}
         """By the byte where the name begins: two patterns may match the same definition."""
-        self.calls: dict[int, int] = {}
-        """Byte where the name begins to where it ends."""
-        self.imports: list[tuple[int, int]] = []
-        self.is_full = False
+        self._around = _AROUND.get(language, {})
+        kinds = [name.removesuffix(_NAME) for name in captures if name.endswith(_NAME)]
+        for kind in sorted(kinds, key=lambda kind: (kind in _WEAK, kind)):
+            self._define_all(kind, captures[kind + _NAME], captures.get(kind, ()))
+        self.is_full = len(self.definitions) > MAX_SYMBOLS
         """Whether it has more definitions than are kept."""
+        if self.is_full:
+            self.definitions = {start: self.definitions[start] for start in sorted(self.definitions)[:MAX_SYMBOLS]}
 
-    def take(self, captures: dict[str, list[Any]]) -> None:
-        """Take one match of the query."""
-        names = captures.get("name")
-        for kind, nodes in captures.items():
-            if kind == "call":
-                # A name that is missing, as in `self.()`, is a node of no length.
-                self.calls.update((node.start_byte, node.end_byte) for node in nodes if node.start_byte < node.end_byte)
-            elif kind == "import":
-                self.imports += [(node.start_byte, node.end_byte) for node in nodes]
-            elif kind != "name" and not kind.startswith("_") and names:
-                for name, node in zip(names, nodes * len(names), strict=False):
-                    self._define(kind, name, node)
+    def _define_all(self, kind: str, names: Sequence[Any], nodes: Sequence[Any]) -> None:
+        """Note the definitions of a kind: each name is that of the innermost of the nodes that it lies in."""
+        waiting = sorted([(start, -end, place) for place, (start, end) in enumerate(map(_RANGE, nodes))], reverse=True)
+        around: list[tuple[int, int, int]] = []
+        for start, end in sorted(map(_RANGE, names)):
+            while waiting and waiting[-1][0] <= start:
+                around.append(waiting.pop())
+            while around and -around[-1][1] < end:
+                around.pop()
+            if around and start not in self.definitions:
+                self._define(kind, start, end, nodes[around[-1][2]])
 
-    def _define(self, kind: str, name: Any, node: Any) -> None:
-        known = self.definitions.get(name.start_byte)
-        if known is not None and (kind in _WEAK or known.kind not in _WEAK):
-            return
-        around = node.parent
-        while around is not None and around.type in _AROUND and len(around.named_children) <= 3:
-            node, around = around, around.parent
-        text = self.text[name.start_byte : name.end_byte].decode("utf-8", "replace")
-        written = " ".join(text.split())
+    def _define(self, kind: str, start: int, end: int, node: Any) -> None:
+        written = " ".join(self.text[start:end].decode("utf-8", "replace").split())
         if not written or len(written) > MAX_NAME:
             return
-        if len(self.definitions) >= MAX_SYMBOLS and known is None:
-            self.is_full = True
-            return
-        end = node.end_point
+        wrapping = self._around.get(kind)
+        if wrapping is not None:
+            parent = node.parent
+            while parent is not None and parent.type in wrapping and parent.named_child_count <= _FEW:
+                node, parent = parent, parent.parent
+        first, last = node.start_point[0], node.end_point
         # A node that ends with a line break ends on the line before.
-        last = end.row - 1 if end.column == 0 and end.row > node.start_point.row else end.row
-        self.definitions[name.start_byte] = Definition(
-            node.start_byte, node.end_byte, node.start_point.row, last, written, name.end_byte, kind
-        )
+        last_row = last[0] - 1 if last[1] == 0 and last[0] > first else last[0]
+        self.definitions[start] = Definition(node.start_byte, node.end_byte, first, last_row, written, end, kind)
 
 
 def _as_utf8(text: bytes) -> bytes:
@@ -105,18 +121,15 @@ def _as_utf8(text: bytes) -> bytes:
         return _NO_UTF8.sub("_", text.decode("utf-8", "surrogateescape")).encode()
 
 
-def captured(grammar: Grammar, text: bytes) -> tuple[Found, Any]:
+def captured(grammar: Grammar, text: bytes, language: str) -> tuple[Found, Any]:
     """Return what the grammar finds in a text, and the root of its tree."""
     root = grammar.parser.parse(_as_utf8(text)).root_node
-    found = Found(text)
-    for _, captures in grammar.cursor(grammar.query).matches(root):
-        found.take(captures)
-    return found, root
+    return Found(text, grammar.cursor(grammar.query).captures(root), language), root
 
 
 def read_with_grammar(grammar: Grammar, text: bytes, language: str) -> Facts:
     """Return the facts of a file."""
-    found, root = captured(grammar, text)
+    found, root = captured(grammar, text, language)
     symbols = symbols_of(found)
     uses, modules = _uses(found, symbols, language)
     return Facts(

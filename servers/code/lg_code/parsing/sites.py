@@ -26,9 +26,8 @@ class Site(NamedTuple):
 
 def sites_by_grammar(grammar: Grammar, text: bytes, name: str, language: str) -> list[Site]:
     """Return where a text uses a name, told apart by the grammar."""
-    found, root = captured(grammar, text)
+    found, root = captured(grammar, text, language)
     defining = {item.name_end - len(name.encode()) for item in found.definitions.values()}
-    imports = sorted(found.imports)
     sites: list[Site] = []
     for place, line in _places(text, name, language):
         kind, within = MENTION, ""
@@ -36,7 +35,7 @@ def sites_by_grammar(grammar: Grammar, text: bytes, name: str, language: str) ->
             kind = DEF
         elif place in found.calls:
             kind = CALL
-        elif _lies_in(imports, place):
+        elif _lies_in(found.imports, place):
             kind = IMPORT
         else:
             within = _text_around(root, place)

@@ -72,10 +72,13 @@ class Lists:
 def rank(db: sqlite3.Connection, query: Query, within: Sequence[str], job: Job) -> list[RankedFile]:
     """Return the files that fit, the best first; `within` are directories or files, none of them means all."""
     lists = Lists(db, job)
-    found = {word: lists.rows(word) for word in query.words}
+    found = {word: [lists.rows(level(word, least)) for least, _ in LEVELS] for word in query.words}
     pieces = max(1, db.execute("SELECT chunks FROM search_size").fetchone()[0])
-    rarity = {word: math.log(1 + (pieces - len(rows) + 0.5) / (len(rows) + 0.5)) for word, rows in found.items()}
-    scores = _piece_scores(lists, found, rarity)
+    rarity: dict[str, float] = {}
+    for word, levels in found.items():
+        rows = sum(map(len, levels))
+        rarity[word] = math.log(1 + max(0.5, pieces - rows + 0.5) / (rows + 0.5))
+    scores = _piece_scores(found, rarity)
     definers = _definers(db, query)
     if within:
         kept = _docs_within(db, within)
@@ -84,22 +87,13 @@ def rank(db: sqlite3.Connection, query: Query, within: Sequence[str], job: Job) 
     return _files(db, query, scores, definers, _defined_share(lists, rarity), rarity)
 
 
-def _piece_scores(lists: Lists, found: Mapping[str, list[int]], rarity: Mapping[str, float]) -> dict[int, float]:
-    counts: dict[str, dict[int, int]] = {}
-    for word, rows in found.items():
-        times = dict.fromkeys(rows, 1)
-        for least, more in LEVELS:
-            at_least = lists.rows(level(word, least)) if times else []
-            if not at_least:
-                break
-            for piece in at_least:
-                times[piece] = times.get(piece, 1) + more
-        counts[word] = times
+def _piece_scores(found: Mapping[str, list[list[int]]], rarity: Mapping[str, float]) -> dict[int, float]:
     scores: dict[int, float] = defaultdict(float)
-    for word, times in counts.items():
-        gain = [rarity[word] * count * (_SATURATION + 1) / (count + _SATURATION) for count in range(10)]
-        for piece, count in times.items():
-            scores[piece] += gain[count]
+    for word, levels in found.items():
+        for (_, count), pieces in zip(LEVELS, levels, strict=True):
+            gain = rarity[word] * count * (_SATURATION + 1) / (count + _SATURATION)
+            for piece in pieces:
+                scores[piece] += gain
     return scores
 
 

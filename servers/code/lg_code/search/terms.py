@@ -1,7 +1,7 @@
 """The search's part of the index: an FTS5 table without content, one row for each piece of a file.
 
-A word that stands often in a piece is stored again with a level behind it, and once more with a mark where a definition
-has it in its name, so that the table needs no positions and no columns. Rows are never deleted: a changed file gets a
+A word that stands often in a piece is stored with a level behind it, and once more with a mark where a definition has
+it in its name, so that the table needs no positions and no columns. Rows are never deleted: a changed file gets a
 new document number, and what belongs to no live document is left out when it is found.
 """
 
@@ -10,20 +10,22 @@ from __future__ import annotations
 import hashlib
 import sqlite3
 from collections.abc import Iterable, Mapping
+from itertools import islice
 from typing import Any
 
 from lg_code.parsing.facts import Facts
 from lg_code.search.chunks import CHUNK_BITS, MOST_CHUNKS, cut
 from lg_code.search.words import WordCounter, path_words, words
 
-LEVELS = ((2, 1), (3, 1), (5, 2), (9, 4))
-"""How often a word stands in a piece, at least, and how much that adds to its weight of 1."""
+LEVELS = ((1, 1), (2, 2), (3, 3), (5, 5), (9, 9))
+"""How often a word stands in a piece, at least, and as how often that counts. One stands in the table once, so."""
 IN_PATH = 2
 """A word of the file's name counts as if it stood this often in each of its pieces."""
 MOST_TERMS = 2_000
 """Different words of one piece."""
 _TOP = LEVELS[-1][0]
-_ENDS = [tuple(f"_{least}" for least, _ in LEVELS if count >= least) for count in range(_TOP + 1)]
+_ENDS = ["", *(f"_{max(least for least, _ in LEVELS if least <= count)}" for count in range(1, _TOP + 1))]
+_ENDS[1] = ""
 _COUNTER = WordCounter()
 _TABLES = """
 CREATE VIRTUAL TABLE IF NOT EXISTS search_terms
@@ -38,8 +40,8 @@ INSERT OR IGNORE INTO search_size VALUES(1, 0);
 
 
 def level(word: str, least: int) -> str:
-    """Return the term of a word that stands at least so often in a piece."""
-    return f"{word}_{least}"
+    """Return the term of a word that stands so often in a piece: at least `least` times, and not the next level."""
+    return word if least == 1 else f"{word}_{least}"
 
 
 def defined(word: str) -> str:
@@ -64,25 +66,24 @@ def prepare(path: str, text: bytes, facts: Facts) -> list[str]:
         while place < len(starts) and starts[place] < chunk.end:
             defines |= names[starts[place]]
             place += 1
-        prepared.append(" ".join(_terms(counted, defines)))
+        prepared.append(_terms(counted, defines))
     return prepared
 
 
-def _terms(counted: Mapping[str, int], defines: Iterable[str]) -> list[str]:
-    terms = list(counted)[:MOST_TERMS]
-    for word in terms[:]:
-        count = counted[word]
-        if count > 1:
-            terms += [word + end for end in _ENDS[min(count, _TOP)]]
-    terms += [defined(word) for word in defines]
-    return terms
+def _terms(counted: Mapping[str, int], defines: Iterable[str]) -> str:
+    ends, top = _ENDS, _TOP
+    terms = [
+        word if count == 1 else word + ends[count if count < top else top]
+        for word, count in islice(counted.items(), MOST_TERMS)
+    ]
+    return " ".join([*terms, *map(defined, defines)])
 
 
 class SearchTerms:
     """An `IndexPart`: it changes with the file's own rows."""
 
     name = "search"
-    version = 1
+    version = 2
     prepare = "lg_code.search.terms:prepare"
 
     def create(self, db: sqlite3.Connection) -> None:

@@ -41,7 +41,10 @@ class _WordsOf(dict[bytes, tuple[str, ...]]):
     """The words of each identifier: looked up, and split the first time."""
 
     def __missing__(self, identifier: bytes) -> tuple[str, ...]:
-        found = _split(identifier[: 4 * LONGEST].decode("utf-8", "replace"))
+        if identifier.isalpha() and identifier.islower() and _SHORTEST <= len(identifier) <= _LONGEST_WORD:
+            found: tuple[str, ...] = (stem(identifier.decode()),)
+        else:
+            found = _split(identifier[: 4 * LONGEST].decode("utf-8", "replace"))
         if len(self) < _COUNTED:
             self[identifier] = found
         return found
@@ -67,17 +70,24 @@ def words(identifier: str) -> tuple[str, ...]:
 
 
 def _split(identifier: str) -> tuple[str, ...]:
+    parts = _PARTS.findall(identifier[:LONGEST])
+    if len(parts) == 1:
+        return _of_part(parts[0])
+    return tuple(dict.fromkeys(chain.from_iterable(map(_of_part, parts[:MOST_WORDS]))))
+
+
+@lru_cache(maxsize=CACHED)
+def _of_part(part: str) -> tuple[str, ...]:
+    """Return the words of one part of an identifier: a word, and the same with its digits."""
+    if part >= "\x80":
+        return tuple(dict.fromkeys(_beyond_ascii(part.lower())))
     found: list[str] = []
-    for part in _PARTS.findall(identifier[:LONGEST])[:MOST_WORDS]:
-        if part >= "\x80":
-            found.extend(_beyond_ascii(part.lower()))
-            continue
-        word = part.lower()[:_LONGEST_WORD]
-        bare = word.rstrip(_DIGITS)
-        if len(bare) >= _SHORTEST:
-            found.append(stem(bare))
-        if bare != word and len(word) >= _SHORTEST and (bare or len(word) <= _MOST_DIGITS):
-            found.append(word)
+    word = part.lower()[:_LONGEST_WORD]
+    bare = word.rstrip(_DIGITS)
+    if len(bare) >= _SHORTEST:
+        found.append(stem(bare))
+    if bare != word and len(word) >= _SHORTEST and (bare or len(word) <= _MOST_DIGITS):
+        found.append(word)
     return tuple(dict.fromkeys(found))
 
 
@@ -92,10 +102,11 @@ def stem(word: str) -> str:
     """Return a lower-case word without its ending: `validator`, `validates` and `validation` give the same."""
     if len(word) >= _SHORTEST_STEM and word[-1] == "s" and not word.endswith(_NO_PLURAL):
         word = word[:-3] + "y" if word.endswith("ies") else word[:-1]
-    for ending in _ENDINGS:
-        if word.endswith(ending) and len(word) - len(ending) >= _SHORTEST_STEM:
-            word = word[: -len(ending)]
-            break
+    if word.endswith(_ENDINGS):
+        for ending in _ENDINGS:
+            if word.endswith(ending) and len(word) - len(ending) >= _SHORTEST_STEM:
+                word = word[: -len(ending)]
+                break
     if len(word) > _SHORTEST_STEM and word[-1] in "ey":
         word = word[:-1]
     if len(word) > _SHORTEST_STEM and word[-1] == word[-2] and word[-1] not in "sl":

@@ -190,7 +190,10 @@ class Search:
         with walking(located, args, self._settings, self._job) as walk:
             for folder in walk:
                 if searched := self.result.files_searched:
-                    self._job.message = f"{searched} files searched, {self.result.total_matches} matches"
+                    matches = self.result.total_matches
+                    self._job.message = (
+                        f"{searched} file{'s' * (searched != 1)} searched, {matches} match{'es' * (matches != 1)}"
+                    )
                 files = wanted.select([entry for entry in folder.entries if entry.kind == "file"], self._job)
                 yield folder.fd, [(prefix + entry.path, entry.name) for entry in files]
         self.result.unreadable += walk.result.unreadable + walk.result.unnameable
