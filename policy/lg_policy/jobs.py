@@ -51,7 +51,7 @@ class Job:
         """Return a job that has this share of the time that is left, and stops with this one."""
         left = self.deadline.remaining()
         made = Job(None if left is None else left * share)
-        made._stop = self._stop  # noqa: SLF001 - of the same class
+        made._stop = self._stop
         return made
 
     def check(self) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
@@ -91,14 +91,19 @@ class _Checked(CodeClient):
 
 @contextmanager
 def index_of(
-    root: Path, state: Path | None = None, settings: Settings | None = None, part: IndexPart | None = None
+    root: Path,
+    state: Path | None = None,
+    settings: Settings | None = None,
+    part: IndexPart | None = None,
+    afterwards: Callable[[Index, Job], None] | None = None,
 ) -> Iterator[Index]:
     """An index of a directory, without a server."""
     settings = settings or Settings()
     with Root(root) as opened:
         workspace = Workspace([opened], FileRules.from_settings(settings.policy), settings.fs)
         what = what_is_indexed(workspace, settings.policy, ())
-        index = Index(workspace, state or root.parent / "code-state", settings.code, what, (part or SearchTerms(),))
+        state = state or root.parent / "code-state"
+        index = Index(workspace, state, settings.code, what, (part or SearchTerms(),), afterwards)
         try:
             yield index
         finally:

@@ -7,7 +7,7 @@ import sqlite3
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain, count
+from itertools import count
 from typing import Any
 
 from lg_code.index.parts import IndexPart
@@ -82,7 +82,7 @@ class RowWriter:
 
     def _insert(self, file: int, facts: Facts) -> None:
         uses = facts.uses
-        self._learn(uses, [symbol.name for symbol in facts.symbols])
+        self._learn(uses, [symbol[0] for symbol in facts.symbols])
         known = self._names
         self._db.executemany(
             "INSERT INTO symbols(file, name, kind, parent, start_line, end_line, start_byte, end_byte) "
@@ -93,13 +93,13 @@ class RowWriter:
         self._db.execute("INSERT INTO file_uses VALUES(?,?,?)", (file, names.tobytes(), kinds.tobytes()))
         self._db.executemany("INSERT OR IGNORE INTO imports VALUES(?,?)", [(file, name) for name in facts.imports])
 
-    def _learn(self, *texts: Iterable[str]) -> None:
+    def _learn(self, uses: Iterable[str], defined: Iterable[str]) -> None:
         """Find the ids of names, and store those that are new: a few statements for all names of a file."""
         known = self._names
         if len(known) > _MAX_CACHED_NAMES:
             known.clear()
             self._knows_all = False
-        missing = [text for text in dict.fromkeys(chain(*texts)) if text not in known]
+        missing = sorted({*uses, *defined}.difference(known))  # in order, the index of texts takes them faster
         if missing and not self._knows_all:
             wanted = json.dumps(missing)
             query = "SELECT text, names.id FROM json_each(?) JOIN names ON names.text = json_each.value"

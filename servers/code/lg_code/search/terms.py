@@ -18,16 +18,20 @@ from lg_code.search.chunks import CHUNK_BITS, MOST_CHUNKS, cut
 from lg_code.search.words import WordCounter, path_words, words
 
 LEVELS = ((1, 1), (2, 2), (3, 3), (5, 5), (9, 9))
-"""How often a word stands in a piece, at least, and as how often that counts. One stands in the table once, so."""
+"""How often a word stands in a piece, at least, and as how often that counts.
+
+The table has the word once, with the highest level that it reaches.
+"""
 IN_PATH = 2
 """A word of the file's name counts as if it stood this often in each of its pieces."""
 MOST_TERMS = 2_000
 """Different words of one piece."""
 _TOP = LEVELS[-1][0]
-_ENDS = ["", *(f"_{max(least for least, _ in LEVELS if least <= count)}" for count in range(1, _TOP + 1))]
-_ENDS[1] = ""
+_ENDS = ["", "", *(f"_{max(least for least, _ in LEVELS if least <= count)}" for count in range(2, _TOP + 1))]
 _COUNTER = WordCounter()
-_TABLES = """
+_GATHERED_BYTES = 16 << 20
+"""What FTS5 gathers in memory before it writes: sixteen times its own default, so that it merges less."""
+_TABLES = f"""
 CREATE VIRTUAL TABLE IF NOT EXISTS search_terms
     USING fts5(terms, content='', detail=none, columnsize=0, tokenize="ascii tokenchars '_'");
 CREATE TABLE IF NOT EXISTS search_docs(
@@ -36,6 +40,7 @@ CREATE TABLE IF NOT EXISTS search_docs(
 CREATE INDEX IF NOT EXISTS search_docs_by_file ON search_docs(file, mark);
 CREATE TABLE IF NOT EXISTS search_size(id INTEGER PRIMARY KEY CHECK(id = 1), chunks INTEGER NOT NULL);
 INSERT OR IGNORE INTO search_size VALUES(1, 0);
+INSERT INTO search_terms(search_terms, rank) VALUES('hashsize', {_GATHERED_BYTES});
 """
 
 

@@ -43,7 +43,9 @@ class Service:
         with self._lock:
             if self._index is None:
                 what = what_is_indexed(self.workspace, self.settings.policy, self._closed)
-                self._index = Index(self.workspace, self._directory, self.settings.code, what, (SearchTerms(),), self.ranks.prepare)
+                self._index = Index(
+                    self.workspace, self._directory, self.settings.code, what, (SearchTerms(),), self.ranks.prepare
+                )
             return self._index
 
     def close(self) -> None:
