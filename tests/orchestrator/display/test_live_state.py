@@ -98,3 +98,15 @@ def test_what_others_wrote_stays_on_its_row_and_steers_nothing(width: int) -> No
 )  # fmt: skip
 def test_only_what_a_reader_looks_for_later_stays_on_the_terminal(shown: Event, kept: bool) -> None:
     assert stays(shown) is kept
+
+
+@pytest.mark.parametrize(
+    ("given", "shown"),
+    [
+        (["-q", "-p", "junitxml", "--junitxml=/dev/stderr"], 'exec__exec cmd="pytest" args=["-q"]'),
+        (["-q", "-p", "mine"], 'exec__exec cmd="pytest" args=["-q", "-p", "mine"]'),
+    ],
+)
+def test_a_check_is_shown_without_what_only_asks_for_its_report(given: list[str], shown: str) -> None:
+    begun = event("tool", "exec__exec", "begin", call_id="c1", input={"cmd": "pytest", "args": given})
+    assert describe(begun) == f"call            {shown}"

@@ -48,6 +48,18 @@ def test_a_failing_test_is_fixed_and_the_check_proves_it_also_when_another_model
     assert "assert -1 == 3" in model.requests[0]["messages"][-1]["content"], "the first request has the failing test"
 
 
+def test_what_kind_of_request_it_is_is_asked_once_and_before_the_gateway_is_there(project: Project) -> None:
+    route = text('{"intent": "question", "lane": "interactive", "rationale": "It wants to know something."}')
+    with ScriptedModel([route, text("It adds.")]) as model:
+        project.configure(model)
+        ended = project.run(request="calc, in a few words")
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert len(model.requests) == 2
+    told = [(event["kind"], event["name"], event["phase"]) for event in project.trace()["events"]]
+    assert told.index(("model", "openai:scripted", "begin")) < told.index(("node", "run", "connected"))
+    assert "It wants to know something." in ended.stderr
+
+
 FIXED_TOKENS = 1_000
 PRICES = '"openai:scripted" = { input = 1, output = 2 }\n"openai:second" = { input = 1, output = 2 }\n'
 

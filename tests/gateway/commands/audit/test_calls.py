@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
+import mcp_types as t
 import pytest
 
-from lg_gateway.views.calls import ABOUT_WIDTH, CallRow, about, note_row, table
+from lg_gateway.calls.recorder import notes_of
+from lg_gateway.views.calls import ABOUT_WIDTH, CallRow, about, note_row, outcome_of, table
 from lg_policy.printing import display_width
+from tests.gateway.elicitation.server_questions import entry
 
 PATCH = "--- a/a.py\n+++ b/a.py\n@@ -1 +1 @@\n-x\n+y\n--- /dev/null\n+++ b/new.py\n"
 
@@ -92,3 +96,25 @@ def test_a_table_fits_the_terminal_however_long_decisions_and_callers_are() -> N
     assert max(map(len, lines)) <= 80
     assert "approved by" in lines[1]
     assert "halted" in lines[2]
+
+
+@pytest.mark.parametrize(
+    ("trusted", "structured", "shown"),
+    [
+        (True, {"exit_code": 1}, "ok (exit status 1) 12 ms"),
+        (True, {"exit_code": -9}, "ok (exit status -9) 12 ms"),
+        (True, {"exit_code": 0}, "ok 12 ms"),
+        (True, {"exit_code": "1\x1b[2J"}, "ok 12 ms"),
+        (True, {"exit_code": True}, "ok 12 ms"),
+        (True, None, "ok 12 ms"),
+        (False, {"exit_code": 1}, "ok 12 ms"),
+    ],
+)
+def test_a_command_that_failed_is_told_apart_from_one_that_did_not(
+    trusted: bool, structured: dict[str, Any] | None, shown: str
+) -> None:
+    known = entry()
+    server = replace(known.server, trusted=trusted)
+    answer = t.CallToolResult(content=[], structured_content=structured)
+    detail = notes_of(answer, replace(known, server=server))
+    assert outcome_of({"phase": "ended", "outcome": "ok", "detail": detail, "duration_ms": 12.0}) == shown
