@@ -30,6 +30,8 @@ from mutations import Mutant, mutants
 
 ROOT = Path(__file__).resolve().parent.parent
 RUNNER = Path(__file__).with_name("mutation_runner.py")
+PASSED = (0, 5)
+"""What pytest ends with where tests pass, and where none is chosen."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,7 +153,7 @@ class Copy:
         self._runner.stdin.write(json.dumps(order) + "\n")
         self._runner.stdin.flush()
         status: int | None = json.loads(self._runner.stdout.readline())["status"]
-        return status == 0
+        return status in PASSED
 
     def close(self) -> None:
         """End what runs the tests."""
@@ -176,11 +178,16 @@ def diff(fault: Fault) -> str:
     return "".join(difflib.unified_diff(old, new, fault.module, f"{fault.module} ({fault.mutant.kind})", n=1))
 
 
+WITHOUT_A_DATABASE = ("-k", "not postgres")
+"""A fault that a test of another store notices need not wait until PostgreSQL has started."""
+
+
 def stages(area: Area, module: str) -> list[tuple[str, ...]]:
     """Return an area's tests, those named after the module first: they notice most of its faults, and quickest."""
     stem = Path(module).stem
-    named = [path for folder in area.tests for path in sorted((ROOT / folder).glob(f"**/test_{stem}*.py"))]
-    return [found for found in (tuple(path.relative_to(ROOT).as_posix() for path in named), area.tests) if found]
+    found = [path for folder in area.tests for path in sorted((ROOT / folder).glob(f"**/test_{stem}*.py"))]
+    named = tuple(path.relative_to(ROOT).as_posix() for path in found)
+    return [(*WITHOUT_A_DATABASE, *named), area.tests] if named else [area.tests]
 
 
 def survivors(copy: Copy, area: Area, chosen: Iterable[Fault], grace_s: float) -> Iterator[Fault]:
