@@ -101,8 +101,15 @@ class Copy:
         self._output = place / "output.txt"
         self._fill()
         self._make_environment()
+        # What a run compiles, the next one need not.
+        environ = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
         self._runner = subprocess.Popen(
-            [str(self._python), "-P", str(RUNNER)], cwd=place, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            [str(self._python), "-P", str(RUNNER)],
+            cwd=place,
+            env=environ,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
         )
 
     def _fill(self) -> None:

@@ -15,6 +15,12 @@ from tests.third_party import EVERYTHING_SERVER, made_once, npm_script, python_e
 collect_ignore = [] if os.environ.get("CLAUDE_CLI") else ["test_claude_code.py"]
 
 
+@pytest.fixture(autouse=True)
+def _what_is_compiled_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An environment that a test makes has nothing compiled, and most programs of these tests start in such ones."""
+    monkeypatch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
+
+
 @pytest.fixture(scope="session")
 def time_server(tmp_path_factory: pytest.TempPathFactory) -> str:
     """The path of `mcp-server-time`, a third-party server of today's era."""
