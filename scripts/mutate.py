@@ -171,11 +171,11 @@ class Copy:
         return "\n".join(self._output.read_text("utf-8", "replace").splitlines()[-15:])
 
 
-def faults(area: Area) -> list[Fault]:
-    """Return every fault that can be made in an area's modules."""
-    paths = [path for pattern in area.modules for path in sorted(ROOT.glob(pattern))]
-    names = [path.relative_to(ROOT).as_posix() for path in paths]
-    return [Fault(module=name, mutant=mutant) for name in names for mutant in mutants((ROOT / name).read_bytes())]
+def faults(area: Area) -> Iterator[Fault]:
+    """Yield every fault that can be made in an area's modules."""
+    for path in (path for pattern in area.modules for path in sorted(ROOT.glob(pattern))):
+        name = path.relative_to(ROOT).as_posix()
+        yield from (Fault(module=name, mutant=mutant) for mutant in mutants(path.read_bytes()))
 
 
 def diff(fault: Fault) -> str:
@@ -249,7 +249,7 @@ def main() -> int:
     args = options().parse_args()
     found: list[Fault] = []
     for name in args.module or AREAS:
-        every = faults(AREAS[name])
+        every = list(faults(AREAS[name]))
         chosen = random.Random(args.seed).sample(every, min(args.max, len(every)))  # noqa: S311  nothing secret
         print(f"== {name}: {len(chosen)} of {len(every)} faults", flush=True)
         if args.list:

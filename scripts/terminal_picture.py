@@ -62,13 +62,16 @@ LETTER_WIDTH, LETTER_HEIGHT, LINE_HEIGHT, MARGIN, TITLE_HEIGHT = 8.4, 14, 19, 18
 FONTS = "ui-monospace, SFMono-Regular, Menlo, Consolas, 'DejaVu Sans Mono', monospace"
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> None:
     """Make the demo repository, run, draw."""
     parser = argparse.ArgumentParser(description="Draw docs/terminal.svg from a real run.")
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "terminal.svg", metavar="FILE")
-    out: Path = parser.parse_args().out
+    checks = "the environment that pytest runs in (default: that of this interpreter)"
+    parser.add_argument("--environment", default=sys.prefix, metavar="DIR", help=checks)
+    given = parser.parse_args(arguments)
+    out: Path = given.out
     with tempfile.TemporaryDirectory() as scratch, ScriptedModel(SCRIPT) as model:
-        argv, root, environ = prepared(Path(scratch), model.base_url, "run", REQUEST)
+        argv, root, environ = prepared(Path(scratch), model.base_url, "run", REQUEST, environment=given.environment)
         prompt = f'lg-orch run "{REQUEST}"'
         lines = typed(argv, TYPED, cwd=root, environ=environ, columns=COLUMNS, prompt=prompt)
     if any(scratch in line or str(ROOT) in line for line in lines):
@@ -76,7 +79,9 @@ def main() -> None:
     out.write_text(svg([row for line in lines for row in wrapped(line)]), "utf-8")
 
 
-def prepared(scratch: Path, model_url: str, *command: str) -> tuple[list[str], Path, dict[str, str]]:
+def prepared(
+    scratch: Path, model_url: str, *command: str, environment: str = sys.prefix
+) -> tuple[list[str], Path, dict[str, str]]:
     """Make the demo repository. Returns what to start in it, where it is, and the environment for that."""
     root, home, config = scratch / "tidal", scratch / "home", scratch / "settings.toml"
     home.mkdir()
@@ -91,10 +96,10 @@ def prepared(scratch: Path, model_url: str, *command: str) -> tuple[list[str], P
     config.write_text(
         f'[models.default]\nprovider = "openai"\nmodel = "scripted"\nbase_url = "{model_url}"\n'
         '[models.prices."openai:scripted"]\ninput = 1\noutput = 4\n'
-        f'[exec]\nenvironment = "{sys.prefix}"\n',
+        f'[exec]\nenvironment = "{environment}"\n',
         "utf-8",
     )
-    return [sys.executable, "-P", "-m", "lg_orch", *command], root, kept | {"LG_CONFIG": str(config)}
+    return [str(Path(sys.executable).with_name("lg-orch")), *command], root, kept | {"LG_CONFIG": str(config)}
 
 
 def wrapped(line: str) -> list[list[Segment]]:

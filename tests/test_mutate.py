@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from contextlib import closing
+from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -46,7 +47,7 @@ def test_every_area_names_modules_that_decide_and_tests_that_exist(name: str) ->
     area = AREAS[name]
     assert all(list(ROOT.glob(pattern)) for pattern in area.modules), area.modules
     assert all((ROOT / test).exists() for test in area.tests), area.tests
-    assert len(faults(area)) > 50
+    assert len(list(islice(faults(area), 51))) > 50
 
 
 def test_a_fault_that_no_test_notices_is_found_in_a_copy(tmp_path: Path) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
+import terminal_picture
 from typed_terminal import Grid
+
+from tests.small_environment import pytest_environment
 
 ROOT = Path(__file__).resolve().parents[2]
 SHOWN = (
@@ -53,9 +54,8 @@ def test_a_row_that_was_drawn_twice_is_shown_as_it_was_last() -> None:
 
 
 @pytest.mark.timeout(330)
+@pytest.mark.usefixtures("programs_by_fork")
 def test_the_script_draws_such_a_picture_from_a_run(tmp_path: Path) -> None:
     out = tmp_path / "terminal.svg"
-    argv = [sys.executable, str(ROOT / "scripts" / "terminal_picture.py"), "--out", str(out)]
-    done = subprocess.run(argv, capture_output=True, text=True, timeout=320)
-    assert done.returncode == 0, done.stderr
+    terminal_picture.main(["--out", str(out), "--environment", pytest_environment()])
     check(out.read_text("utf-8"))

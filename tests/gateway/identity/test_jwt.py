@@ -66,6 +66,19 @@ async def test_a_caller_counts_for_the_first_of_the_groups_that_count_and_no_nam
         assert liar.identity == "oauth:oauth-group:platform/alice"
 
 
+@pytest.mark.parametrize(
+    ("kind", "counts"),
+    [
+        (None, True), ("JWT", True), ("at+jwt", True), ("application/AT+JWT", True), ("dpop+jwt", False),
+        ("logout+jwt", False), ("at", False), (7, False),
+    ],
+)  # fmt: skip
+async def test_only_an_access_token_counts_and_no_other_text_that_the_issuer_signed(kind: Any, counts: bool) -> None:
+    with authorization_server() as issuer:
+        known = await verifier(issuer).verify(issuer.token(header={"typ": kind}))
+    assert (known is not None) is counts
+
+
 async def test_clocks_may_differ_by_the_skew_that_is_set_and_no_more() -> None:
     with authorization_server() as issuer:
         strict, lax = verifier(issuer, clock_skew_s=0), verifier(issuer, clock_skew_s=60)
