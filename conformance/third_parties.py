@@ -101,7 +101,7 @@ async def _server_row(server: Server, packages: Path, folder: Path) -> str:
     await anyio.run_process(["git", "init", "-q", root])
     own.joinpath("a.txt").write_text("text\n", "utf-8")
     try:
-        program = str(_installed(server.package, packages, npm=server.npm) / server.program)
+        program = str(installed(server.package, packages, npm=server.npm) / server.program)
     except (OSError, subprocess.SubprocessError) as error:
         return f"| `{server.package}` | - | cannot be installed: {str(error)[:100]} | - |"
     argv = [program, *(arg.format(folder=root) for arg in server.args)]
@@ -169,7 +169,7 @@ def _difference(direct: dict[str, Any], through: dict[str, Any]) -> str:
     return f"differs: {', '.join(different)}"
 
 
-def _installed(package: str, packages: Path, *, npm: bool) -> Path:
+def installed(package: str, packages: Path, *, npm: bool) -> Path:
     """Return the folder with a package's programs; install it first if it is not there."""
     if npm:
         if not (packages / "npm" / "node_modules" / package).exists():
@@ -215,12 +215,12 @@ def _front(folder: Path) -> Iterator[Program]:
 def _client_rows(packages: Path, only: str) -> Iterator[str]:
     for package, text in PYTHON_CLIENTS.items():
         if only in package:
-            python = _installed(package, packages, npm=False) / "python"
+            python = installed(package, packages, npm=False) / "python"
             yield _client_row(package, [str(python), "-c", text])
     for package, choices in NPM_CLIENTS.items():
         if only in package:
             # A program finds packages from where it lies.
-            program = _installed(package, packages, npm=True).parent.parent / "client.mjs"
+            program = installed(package, packages, npm=True).parent.parent / "client.mjs"
             program.write_text(NODE, "utf-8")
             for choice in choices:
                 yield _client_row(f"{package} {choice[1]}".strip(), ["node", str(program), *choice])
@@ -229,7 +229,7 @@ def _client_rows(packages: Path, only: str) -> Iterator[str]:
 
 
 def _inspector(packages: Path) -> str:
-    program = _installed("@modelcontextprotocol/inspector", packages, npm=True) / "mcp-inspector"
+    program = installed("@modelcontextprotocol/inspector", packages, npm=True) / "mcp-inspector"
     with tempfile.TemporaryDirectory() as folder, _front(Path(folder, "gateway")) as front:
         command = [str(program), "--cli", "--method", "tools/list", "--", *front.argv]
         done = subprocess.run(command, env=front.env, capture_output=True, text=True, timeout=ANSWER_S, check=False)

@@ -7,9 +7,8 @@ In their place stands `${secret:NAME}`, which means the same to the server. The 
 from __future__ import annotations
 
 import hashlib
-import itertools
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -18,6 +17,8 @@ from lg_gateway.clients.secret_store import VALUE_CHARACTERS
 from lg_policy.config.settings import UpstreamSettings
 from lg_policy.secrets.configured import secret_parts, secrets_of_arguments
 
+SECRETS = 50
+"""Of one server. One with more is left as it is."""
 _NAME_LETTERS = 48
 _ODD = re.compile(r"[^A-Za-z0-9_]")
 _MARK = "${"
@@ -40,10 +41,10 @@ def without_plain_secrets(
     taken = _Taken(server=server, mark=_mark(settings_path))
     env = {name: taken.out_of(text, name, secret_parts(name, text)) for name, text in settings.env.items()}
     headers = {name: taken.out_of(text, name, secret_parts(name, text)) for name, text in settings.headers.items()}
-    found = secrets_of_arguments(settings.args)
-    args = tuple(taken.out_of(text, "arguments", found) for text in settings.args)
+    pairs = zip(("", *settings.args), settings.args, strict=False)
+    args = tuple(taken.out_of(text, "arguments", secrets_of_arguments((before, text))) for before, text in pairs)
     url = settings.url and taken.out_of(settings.url, "url", secret_parts("", settings.url))
-    if not taken.secrets:
+    if not 0 < len(taken.secrets) <= SECRETS:
         return settings, ()
     changed = settings.model_copy(update={"env": env, "headers": headers, "args": args, "url": url})
     return changed, tuple(taken.secrets.values())
@@ -55,6 +56,7 @@ class _Taken:
     def __init__(self, *, server: str, mark: str) -> None:
         self._server = server
         self._mark = mark
+        self._numbers: dict[str, int] = {}
         self.secrets: dict[str, PlainSecret] = {}
 
     def out_of(self, text: str, where: str, parts: list[str]) -> str:
@@ -65,18 +67,12 @@ class _Taken:
         return text
 
     def _placeholder(self, value: str, where: str) -> str:
-        secret = self.secrets.get(value)
-        if secret is None:
-            taken = {other.name for other in self.secrets.values()}
-            name = next(name for name in self._names(where) if name not in taken)
-            secret = self.secrets[value] = PlainSecret(name=name, value=value, where=where)
-        return f"${{secret:{secret.name}}}"
-
-    def _names(self, where: str) -> Iterator[str]:
-        plain = _ODD.sub("-", f"{self._server}-{where}")[:_NAME_LETTERS]
-        yield f"{plain}-{self._mark}"
-        for number in itertools.count(2):
-            yield f"{plain}-{number}-{self._mark}"
+        if value not in self.secrets:
+            plain = _ODD.sub("-", f"{self._server}-{where}")[:_NAME_LETTERS]
+            number = self._numbers[plain] = self._numbers.get(plain, 0) + 1
+            name = f"{plain}-{self._mark}" if number == 1 else f"{plain}.{number}-{self._mark}"
+            self.secrets[value] = PlainSecret(name=name, value=value, where=where)
+        return f"${{secret:{self.secrets[value].name}}}"
 
 
 def _outside_placeholders(text: str, part: str, stand_in: Callable[[], str]) -> str:

@@ -104,6 +104,13 @@ def test_a_secret_that_was_changed_in_the_file_is_taken_over_with_replace(file: 
     assert spec.launch is not None and spec.launch.env["API_KEY"] == "an0ther-k3y"
 
 
+def test_a_server_with_very_many_secrets_is_written_as_it_is(settings: Path, tmp_path: Path) -> None:
+    env = {f"TOKEN_{number}": f"s3cret-number-{number}" for number in range(60)}
+    (tmp_path / "mcp.json").write_text(json.dumps({"mcpServers": {"a": {"command": "x", "env": env}}}))
+    assert run(str(tmp_path / "mcp.json")).returncode == 0
+    assert tomllib.loads(settings.read_text())["gateway"]["servers"]["a"]["env"] == env
+
+
 def test_whoever_wants_secrets_in_the_settings_says_so_and_is_told_how_to_keep_one(file: Path, settings: Path) -> None:
     done = run(str(file), "--plain-secrets")
     assert done.returncode == 0, done.stderr
