@@ -41,8 +41,11 @@ async def main():
     "fastmcp": f"""\
 {_HEAD}{_OF_SESSION}
 from fastmcp import Client
+async def answer(message, response_type, params, context):
+    return response_type(decision="once")  # its own class of the form: what is left out has the form's default
 async def main():
-    async with Client({{"mcpServers": {{"g": STDIO}}}} if STDIO else GIVEN["url"]) as client:
+    place = {{"mcpServers": {{"g": STDIO}}}} if STDIO else GIVEN["url"]
+    async with Client(place, elicitation_handler=answer) as client:
         tools = await client.list_tools()
         read = await client.call_tool("fs__list_files", {{}})
         said(tools, read, await client.call_tool("fs__apply_patch", PATCH, raise_on_error=False))
