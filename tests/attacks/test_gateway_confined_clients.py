@@ -139,7 +139,9 @@ def test_a_copy_of_the_root_is_thrown_away_and_protected_names_stay_in_a_writabl
 
 
 @pytest.mark.attack("Confined programs", "files, sockets, hosts and processes, each tried by `confine --check`")
-def test_check_tries_the_boundary_and_the_gateway(root: Path) -> None:
+def test_check_tries_the_boundary_and_the_gateway(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (root.parent / "home").mkdir()
+    monkeypatch.setenv("HOME", str(root.parent / "home"))  # below /tmp, where the client has storage of its own
     done = confine(root, "--check")
     assert done.returncode == 0, done.stdout + done.stderr
     lines = done.stdout.splitlines()

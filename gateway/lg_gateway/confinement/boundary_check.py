@@ -19,6 +19,7 @@ import anyio.to_thread
 from lg_gateway.confinement import bridge
 from lg_gateway.confinement.confined_client import ClientLaunch, place_ours
 from lg_gateway.confinement.confined_process import Confined, ConfinedCommand, start_confined
+from lg_gateway.confinement.confinement import TMP, within
 from lg_gateway.confinement.gateway_socket import GatewaySocket
 from lg_gateway.confinement.programs import own_interpreter
 from lg_policy.errors import SandboxUnavailable
@@ -61,8 +62,8 @@ async def check_boundary(launch: ClientLaunch) -> list[Attempt]:
         for path in targets["write"]:
             if await anyio.to_thread.run_sync(_removed, path):
                 found[f"write {path}"] = "achieved: it was there outside"
-            elif launch.overlay is not None:
-                found[f"write {path}"] = REFUSED  # it was made in the throw-away copy
+            elif launch.overlay is not None or within(path, TMP):
+                found[f"write {path}"] = REFUSED  # it was made in the throw-away copy, or in its own storage
     home = f" {confinement.home}/"
     return [Attempt(what=what.replace(home, " ~/"), result=str(result)) for what, result in found.items()]
 
