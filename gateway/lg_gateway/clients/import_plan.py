@@ -53,10 +53,12 @@ def import_plan(
     replace: bool = False,
     keep_secrets: bool = False,
     confine: Callable[[UpstreamSettings], UpstreamSettings] = lambda settings: settings,
+    check: Callable[[str, UpstreamSettings], None] = lambda _name, _settings: None,
 ) -> ImportPlan:
     """Return what importing a file would do. Raises `ConfigError` where the settings file cannot be changed.
 
-    `confine` may give a server a sandbox. `keep_secrets`: what stands in plain text goes into the secret store.
+    `confine` may give a server a sandbox. `check` raises `ConfigError` for one that settings cannot have.
+    `keep_secrets`: what stands in plain text goes into the secret store.
     """
     left_out = dict(found.unusable)
     entries: dict[str, ClientEntry] = {}
@@ -66,8 +68,14 @@ def import_plan(
             left_out[entry.written] = MissingValue(
                 f"needs the environment variable {', '.join(unset)}, which is not set", hint="set it, and import again"
             )
+            continue
+        settings = confine(entry.settings)
+        try:
+            check(name, settings)
+        except ConfigError as error:
+            left_out[entry.written] = error
         else:
-            entries[name] = replaced(entry, settings=confine(entry.settings))
+            entries[name] = replaced(entry, settings=settings)
     plain = _plain_secrets(entries, settings_path, values, keep=keep_secrets)
     servers = {name: entry.settings for name, entry in entries.items()}
     edit = with_servers(settings_path, servers, replace=replace)

@@ -12,9 +12,11 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from lg_gateway.confinement.confinement import named_path
 from lg_gateway.confinement.package_indexes import downloads, index_hosts
 from lg_policy.config.gateway import UpstreamSandboxSettings
 from lg_policy.config.settings import UpstreamSettings
+from lg_policy.errors import ConfigError
 
 _CONTAINERS = ("docker", "podman", "nerdctl")
 _KNOWN_HOSTS = {
@@ -53,7 +55,7 @@ class SandboxProposal:
         shown = ", ".join(
             f"{key} = {json.dumps(list(value))}"
             for key, value in parts.items()
-            if value or (key == "network" and self.add)
+            if value or (key == "network" and "network" in self.add)
         )
         return f"{{ {shown} }}" if shown else "{}"
 
@@ -68,9 +70,14 @@ def propose_sandbox(command: str, args: Sequence[str], environ: Mapping[str, str
     names = [_VERSION.sub("", word.rpartition("/")[2]) for word in args if not word.startswith("-")]
     indexes = index_hosts(words[0], environ)
     hosts = [*indexes, *(host for name in names for host in _KNOWN_HOSTS.get(name, ()))]
-    paths = tuple(dict.fromkeys(_paths(args)))
+    named = dict.fromkeys(_paths(args))
+    paths = tuple(path for path in named if _can_be_shown(path))
     writes = any(name in _WRITERS for name in names)
     add = "" if "*" in hosts or indexes or not downloads(words[0]) else "add the host of your package index to network"
+    too_much = [path for path in named if path not in paths]
+    if too_much:
+        some = f"name the directories that it needs below {too_much[0]}, which would show too much"
+        add = f"{add}; {some}" if add else some
     return SandboxProposal(
         add=add,
         network=("*",) if "*" in hosts else tuple(dict.fromkeys(hosts)),
@@ -88,6 +95,14 @@ def with_proposed_sandbox(settings: UpstreamSettings) -> UpstreamSettings:
         return settings
     sandbox = UpstreamSandboxSettings(network=proposal.network, read=proposal.read, write=proposal.write)
     return settings.model_copy(update={"sandbox": sandbox})
+
+
+def _can_be_shown(path: str) -> bool:
+    """Return whether settings may name a path. One with a placeholder is judged when the server starts."""
+    try:
+        return "$" in path or bool(named_path(path, ""))
+    except ConfigError:
+        return False
 
 
 def _paths(args: Sequence[str]) -> Iterator[str]:

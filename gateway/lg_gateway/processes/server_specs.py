@@ -190,7 +190,7 @@ def build_specs(
     missing: dict[str, MissingValue] = {}
     for name, upstream in sorted(servers.items()):
         try:
-            specs[name] = _spec(name, upstream, settings, place, effective, logs)
+            specs[name] = server_spec(name, upstream, settings, place, effective, logs)
         except MissingValue as error:
             unusable[name] = error
             if name in settings.gateway.servers:
@@ -203,9 +203,10 @@ def build_specs(
     return list(specs.values()), missing
 
 
-def _spec(
+def server_spec(
     name: str, upstream: UpstreamSettings, settings: Settings, place: GatewayPaths, effective: Path, logs: Path
 ) -> ServerSpec:
+    """Return how one server is started or reached. Raises `ConfigError`."""
     where = f"[gateway.servers.{name}]"
     _check(name, upstream, where)
     values = place.values()

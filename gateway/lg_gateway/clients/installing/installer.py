@@ -8,7 +8,7 @@ our entries are taken out, and what was moved is put in again.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from lg_gateway.clients.secret_store import SecretStore
 from lg_gateway.clients.settings_file import read_settings_text, reserved_names, without_servers
 from lg_gateway.clients.values import Values
 from lg_policy.builtin_servers import BUILTINS
+from lg_policy.config.settings import UpstreamSettings
 from lg_policy.errors import ConfigError
 
 
@@ -55,9 +56,15 @@ class InstallPlan:
 
 
 class Installer:
-    """Installs for one user. `settings_path` is where servers are moved to."""
+    """Installs for one user. `settings_path` is where servers are moved to, unless `check` refuses them."""
 
-    def __init__(self, environ: Mapping[str, str], settings_path: Path) -> None:
+    def __init__(
+        self,
+        environ: Mapping[str, str],
+        settings_path: Path,
+        check: Callable[[str, UpstreamSettings], None] = lambda _name, _settings: None,
+    ) -> None:
+        self._check = check
         self._environ = environ
         self._settings = settings_path
         self.records = Records(environ)
@@ -158,7 +165,7 @@ class Installer:
     def _moved(self, target: InstallTarget, text: ClientText, *, keep_secrets: bool) -> ImportPlan:
         found = servers_of(text.document(), client=target.client, reserved=reserved_names(self._settings))
         values = Values(environ=self._environ, root=Path(os.getcwd()))
-        return import_plan(found, self._settings, values, keep_secrets=keep_secrets)
+        return import_plan(found, self._settings, values, keep_secrets=keep_secrets, check=self._check)
 
     def _clear_settings(self, record: InstallRecord) -> None:
         """Take the servers out of the settings that were moved there, unless another client's were the same."""

@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from lg_gateway.clients.import_plan import ImportPlan, import_plan
@@ -17,6 +18,7 @@ from lg_gateway.clients.values import Values
 from lg_gateway.commands.clients.import_report import report
 from lg_gateway.commands.terminal.output import complain, fail, say, word
 from lg_gateway.confinement.proposals import with_proposed_sandbox
+from lg_gateway.processes.entry_check import check_entry
 from lg_policy.config.flags import common_flags
 from lg_policy.errors import ConfigError
 from lg_policy.state import config_home
@@ -32,9 +34,12 @@ def run(args: argparse.Namespace) -> int:
     found = read_client_file(args.file, client=args.source or "", root=root, reserved=reserved_names(path))
     values = Values(environ=os.environ, root=root)
     confine = with_proposed_sandbox if args.sandbox else lambda settings: settings
+    check = partial(check_entry, root=root, environ=os.environ)
 
     def planned(*, keep_secrets: bool) -> ImportPlan:
-        return import_plan(found, path, values, replace=args.replace, keep_secrets=keep_secrets, confine=confine)
+        return import_plan(
+            found, path, values, replace=args.replace, keep_secrets=keep_secrets, confine=confine, check=check
+        )
 
     plan = planned(keep_secrets=False)
     title = CLIENTS[found.client].title if found.client in CLIENTS else "a client that is not known; see --from"

@@ -57,10 +57,12 @@ def _server(plan: ImportPlan, name: str, entry: ClientEntry) -> None:
 
 def _sandbox(settings: UpstreamSettings, *, option: str) -> None:
     """Say which sandbox fits a server, or that it gets one."""
+    proposal = propose_sandbox(settings.command or "", settings.args)
     if settings.sandbox is not None:
         say("      starts in a sandbox: see `sandbox` in its table")
+        if proposal.add:
+            say(f"      {one_line(proposal.add, WIDTH)}")
         return
-    proposal = propose_sandbox(settings.command or "", settings.args)
     if proposal.why_not:
         say(f"      runs with all your rights: {one_line(proposal.why_not, WIDTH)}")
     else:

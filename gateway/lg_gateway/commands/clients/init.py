@@ -12,6 +12,7 @@ import sys
 import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import anyio
@@ -24,6 +25,7 @@ from lg_gateway.commands.clients.import_file import agreed, ask_for, keeps_secre
 from lg_gateway.commands.clients.import_report import described, report
 from lg_gateway.commands.clients.install import find_targets, launches_of
 from lg_gateway.commands.terminal.output import complain, fail, say, word
+from lg_gateway.processes.entry_check import check_entry
 from lg_policy.config.flags import common_flags
 from lg_policy.errors import ConfigError, UsageError
 from lg_policy.printing import exit_text
@@ -56,7 +58,8 @@ class FoundClient:
 def run(args: argparse.Namespace) -> int:
     """`lg-gateway init`."""
     args = argparse.Namespace(**{**vars(args), "project": False, "servers": "gateway"})
-    installer = Installer(os.environ, settings_path(args, os.environ))
+    check = partial(check_entry, root=args.root, environ=os.environ)
+    installer = Installer(os.environ, settings_path(args, os.environ), check)
     found = list(_clients(args))
     if not found:
         looked = textwrap.fill(f"Looked for those of {', '.join(sorted(USER))}.", LINE_WIDTH, break_on_hyphens=False)

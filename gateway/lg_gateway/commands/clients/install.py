@@ -8,6 +8,7 @@ import json
 import os
 import sys
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 from lg_gateway.clients.formats.toml_text import table_text
@@ -18,6 +19,7 @@ from lg_gateway.clients.values import Values
 from lg_gateway.commands.clients.import_file import agreed, ask_for, keeps_secrets, say_kept, settings_path
 from lg_gateway.commands.clients.import_report import described, report
 from lg_gateway.commands.terminal.output import complain, say, word
+from lg_gateway.processes.entry_check import check_entry
 from lg_policy.errors import ConfigError
 
 PASSED = ("LG_CONFIG", "LG_STATE_DIR", "LG_KEY_DIR", "LG_PROFILE", "XDG_CONFIG_HOME", "XDG_STATE_HOME")
@@ -33,7 +35,8 @@ def run(args: argparse.Namespace) -> int:
         raise ConfigError(f"no client is called {args.client!r}", hint=f"choose one of {', '.join(sorted(ROWS))}")
     if args.move and args.client == "continue":
         raise ConfigError("Continue keeps each server in a file of its own", hint="import them: lg-gateway import FILE")
-    installer = Installer(os.environ, settings_path(args, os.environ))
+    check = partial(check_entry, root=args.root, environ=os.environ)
+    installer = Installer(os.environ, settings_path(args, os.environ), check)
     targets = find_targets(args, row)
     if args.remove:
         return _remove(installer, targets)

@@ -56,6 +56,8 @@ def test_without_a_sandbox_one_is_proposed_and_a_server_of_that_name_stays(
         (["a"], "either a command or --url"),
         (["a", "--url", "https://a.example", "--", "x"], "either a command or --url"),
         (["a", "--env", "=x", "--", "x"], "no name with a value"),
+        (["a", "--url", "ftp://a.example"], "must begin with http:// or https://"),
+        (["a", "--env", "A=${input:x}", "--", "x"], "is not a placeholder of the gateway"),
         (["a", "--header", "X", "--url", "https://a.example"], "no name with a value"),
         (["a", "--env", "A=1", "--url", "https://a.example"], "--env goes with a command"),
     ],

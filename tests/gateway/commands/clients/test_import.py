@@ -78,6 +78,23 @@ def test_a_sandbox_is_proposed_for_each_server_and_written_when_it_is_asked_for(
 TOKEN = "ghp_abcdefghijklmnopqrstuvwxyz0123456789"
 
 
+def test_an_entry_that_settings_cannot_have_costs_only_itself(settings: Path, tmp_path: Path) -> None:
+    entries = {
+        "address": {"type": "http", "url": "ftp://a.example/mcp"},
+        "home": {"command": "npx", "args": ["-y", "@modelcontextprotocol/server-filesystem", str(Path.home())]},
+        "shell": {"command": "x && y"},
+        "plain": {"command": "x"},
+    }
+    (tmp_path / "mcp.json").write_text(json.dumps({"mcpServers": entries}))
+    done = run(str(tmp_path / "mcp.json"), "--sandbox")
+    assert done.returncode == 0, done.stderr
+    assert 'address" ' in done.stdout or "- address" in done.stdout
+    assert "url must begin with http:// or https://" in done.stdout
+    assert "which would show too much" in done.stdout
+    assert tomllib.loads(settings.read_text())["gateway"]["servers"].keys() >= {"home", "plain"}
+    assert {spec.name for spec in prepare(flags(root=tmp_path), mcp_json=None).specs} >= {"fs", "home", "plain"}
+
+
 def test_secrets_in_plain_text_are_kept_apart_and_a_server_gets_them_all_the_same(file: Path, settings: Path) -> None:
     done = run(str(file))
     assert done.returncode == 0, done.stderr
