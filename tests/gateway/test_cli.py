@@ -201,5 +201,5 @@ def test_doctor_reports_servers_policy_sandbox_rules_login_and_ledger(tmp_path: 
     assert "intact" in done.stdout
     assert "gateway.sqlite, " in done.stdout
     assert "no client's file starts the gateway" in done.stdout
-    assert f"never matched here: 0 ({config}:" in done.stdout
+    assert "never matched here" not in done.stdout, "nobody has called yet"
     assert done.stdout.splitlines()[-1].startswith("next: ")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,16 @@ def test_a_gateway_for_callers_over_http_is_told_to_make_a_token(tmp_path: Path)
     assert "next: clients: run `lg-gateway tokens create NAME`" in shown
     assert run("tokens", "create", "ada", "--config", config).returncode == 0
     assert "tokens create" not in run("doctor", "--config", config, HOME=str(tmp_path)).stdout.rpartition("next:")[2]
+
+
+@pytest.mark.usefixtures("programs_by_fork")
+def test_a_client_that_has_the_gateway_in_the_project_is_named_with_what_is_beside_it(tmp_path: Path) -> None:
+    entries = {"lg": {"command": "/opt/bin/lg-gateway"}, "other": {"command": "other-mcp"}}
+    (tmp_path / ".mcp.json").write_text(json.dumps({"mcpServers": entries}))
+    config = str(write_config(tmp_path, server("a"), '[gateway.servers.fs]\nbuiltin = "fs"\n'))
+    shown = run("doctor", "--config", config, "--root", str(tmp_path), HOME=str(tmp_path / "home")).stdout
+    assert f"Claude Code has us ({tmp_path}/.mcp.json); beside us, unchecked: other" in shown
+    assert "next: clients: run `lg-gateway install claude-code --project --move`" in shown
 
 
 def test_each_server_that_is_down_is_told_once(tmp_path: Path) -> None:

@@ -174,7 +174,8 @@ async def _clients(gateway: Gateway) -> list[Finding]:
     http, now = gateway.policy.settings.gateway.http, time.time()
     tokens = await gateway.store.read(gateway.tokens.all)
     known = http.oauth is not None or any(token.state(now) == "active" for token in tokens)
-    return clients(over_http=http != type(http)(), known_callers=known or http.login == "none")
+    known |= http.login == "none"
+    return clients(gateway.setup.root, over_http=http != type(http)(), known_callers=known)
 
 
 async def _login(gateway: Gateway) -> list[Finding]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from lg_gateway.clients.installing.client_file import ClientText, is_ours, read_file
 from lg_gateway.clients.installing.entries import ROWS
-from lg_gateway.clients.installing.places import USER, Machine
+from lg_gateway.clients.installing.places import PROJECT, USER, Machine
 from lg_gateway.commands.terminal.output import word
 from lg_gateway.kept_rules.suggestions import suggestions
 from lg_gateway.kept_rules.usage import any_decided, last_change, listed_rules, never_used, rule_use
@@ -39,13 +39,13 @@ class Finding:
     then: str = ""
 
 
-def clients(*, over_http: bool, known_callers: bool) -> list[Finding]:
+def clients(root: Path | None, *, over_http: bool, known_callers: bool) -> list[Finding]:
     """Name each client that starts a program of ours, and what it has beside it.
 
     `over_http`: the settings say how callers over HTTP log in. `known_callers`: some can.
     """
     machine = Machine(platform=sys.platform, environ=os.environ, home=str(Path.home()))
-    found = list(_clients(machine))
+    found = list(_clients(machine, root))
     if found:
         return found
     none = "no client's file starts the gateway"
@@ -56,24 +56,32 @@ def clients(*, over_http: bool, known_callers: bool) -> list[Finding]:
     return [Finding(what="clients", text=none, then=f"run `lg-gateway init`, or for callers over HTTP {MAKE_ONE}")]
 
 
-def _clients(machine: Machine) -> Iterator[Finding]:
+def _clients(machine: Machine, root: Path | None) -> Iterator[Finding]:
     for name, place in sorted(USER.items()):
-        row, places = ROWS[name], place(machine)
+        places = place(machine)
         for path in (places.first, *places.others):
-            if "*" in path or not os.path.exists(path):
-                continue
-            try:
-                entries = ClientText(Path(path), row, read_file(Path(path), row)).entries()
-            except ConfigError as error:
-                yield Finding(what="clients", text=f"{row.title}: {error.message}")
-                continue
-            ours = [entry for entry in entries if is_ours(entries[entry])]
-            others = sorted(set(entries) - set(ours))
-            if not ours:
-                continue
-            beside = ", ".join(word(other) for other in others[:NAMED]) + (", …" if others[NAMED:] else "")
-            text = f"{row.title} has us ({word(path)})" + (f"; beside us, unchecked: {beside}" if others else "")
-            yield Finding(what="clients", text=text, then=f"run `lg-gateway install {name} --move`" if others else "")
+            if "*" not in path and os.path.exists(path):
+                yield from _client(name, Path(path), f"lg-gateway install {name} --move")
+    for name, names in sorted(PROJECT.items()) if root is not None else ():
+        for path in (f"{root}/{written}" for written in names):
+            if os.path.isfile(path):
+                yield from _client(name, Path(path), f"lg-gateway install {name} --project --move")
+
+
+def _client(name: str, path: Path, then: str) -> Iterator[Finding]:
+    """Say whether one file starts a program of ours, and what it has beside it."""
+    row = ROWS[name]
+    try:
+        entries = ClientText(path, row, read_file(path, row)).entries()
+    except ConfigError as error:
+        yield Finding(what="clients", text=f"{row.title}: {error.message}")
+        return
+    ours = [entry for entry in entries if is_ours(entries[entry])]
+    others = sorted(set(entries) - set(ours))
+    if ours:
+        beside = ", ".join(word(other) for other in others[:NAMED]) + (", …" if others[NAMED:] else "")
+        text = f"{row.title} has us ({word(path)})" + (f"; beside us, unchecked: {beside}" if others else "")
+        yield Finding(what="clients", text=text, then=f"run `{then}`" if others else "")
 
 
 async def history(gateway: Gateway) -> list[Finding]:
