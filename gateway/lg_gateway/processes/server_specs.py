@@ -216,14 +216,13 @@ def server_spec(
 
     launch: ServerLaunch | None = None
     root: Path | None = None
+    log_path = logs / f"{name}.log"
     if upstream.builtin is not None:
         passed = {key: place.environ[key] for key in PASSED_TO_BUILTINS if key in place.environ}
         root, state = place_of(upstream, place)
         argv = _builtin_argv(upstream.builtin, settings, root, state, effective)
         argv = (*argv, "--allow-broad-root") if place.allow_broad_root else argv
-        launch = ServerLaunch(
-            name=name, argv=argv, env=passed, cwd=place.state.path, log_path=logs / f"{name}.log", ours=True
-        )
+        launch = ServerLaunch(name=name, argv=argv, env=passed, cwd=place.state.path, log_path=log_path, ours=True)
     elif upstream.command is not None:
         program, words = _command(expand(upstream.command, "command"), place.environ, where)
         argv = (program, *words, *(expand(arg, "args") for arg in upstream.args))
@@ -234,7 +233,7 @@ def server_spec(
             argv=argv,
             env=env,
             cwd=cwd,
-            log_path=logs / f"{name}.log",
+            log_path=log_path,
             confinement=_confinement(name, upstream, settings, place),
         )
     url = expand(upstream.url, "url") if upstream.url else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -54,7 +55,9 @@ def test_a_client_that_has_the_gateway_in_the_project_is_named_with_what_is_besi
     entries = {"lg": {"command": "/opt/bin/lg-gateway"}, "other": {"command": "other-mcp"}}
     (tmp_path / ".mcp.json").write_text(json.dumps({"mcpServers": entries}))
     config = str(write_config(tmp_path, server("a"), '[gateway.servers.fs]\nbuiltin = "fs"\n'))
-    shown = run("doctor", "--config", config, "--root", str(tmp_path), HOME=str(tmp_path / "home")).stdout
+    words = ("doctor", "--boundary", "--config", config, "--root", str(tmp_path))
+    shown = run(*words, HOME=str(tmp_path / "home")).stdout
+    assert re.search(r"ok  boundary +of confined clients: all \d+ attempts ended as they must", shown), shown
     assert f"Claude Code has us ({tmp_path}/.mcp.json); beside us, unchecked: other" in shown
     assert "next: clients: run `lg-gateway install claude-code --project --move`" in shown
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import anyio
 
 from lg_gateway.commands.terminal.output import complain, say, word
-from lg_gateway.confinement.boundary_check import check_boundary
+from lg_gateway.confinement.boundary_check import Attempt, check_boundary
 from lg_gateway.confinement.confined_client import ClientLaunch, run_client
 from lg_gateway.confinement.confinement import INSIDE, Confinement, within
 from lg_gateway.confinement.hosts import read_patterns
@@ -131,6 +131,14 @@ def _tell(launch: ClientLaunch) -> None:
         complain(f"  {key:<8} {', '.join(named) or 'nothing else of yours'}")
     complain(f"  network  {visible(', '.join(confinement.network)) or 'none (--network HOST adds one)'}")
     complain("  tools    through lg-gateway, which runs outside")
+
+
+async def attempts_of(args: argparse.Namespace) -> list[Attempt]:
+    """Try the boundary of `confine` without options of its own, for `doctor`. Raises `LgError` and `OSError`."""
+    if sys.platform != "linux":
+        raise ConfigError("confine works on Linux only", hint="run it on Linux or under WSL")
+    given = {"network": [], "read": [], "env": [], "write": False, "overlay": False, "tools": None}
+    return await check_boundary(_launch(argparse.Namespace(**{**given, **vars(args)}), ["true"]))
 
 
 async def _check(launch: ClientLaunch) -> int:

@@ -44,6 +44,7 @@ def run(args: argparse.Namespace) -> int:
             findings = [*_places(setup), *_servers(gateway), *_boundaries(gateway), *_rules(gateway), *_pins(gateway)]
             findings += [*await _clients(gateway), *await history(gateway), await store(gateway)]
             findings += [*await _login(gateway), *_clear_text(gateway), await _ledger(gateway)]
+            findings += await _boundary(args) if args.boundary else []
         if args.json:
             told = [asdict(finding) for finding in findings]
             print_json(
@@ -212,6 +213,21 @@ def _issuer(oauth: OAuthSettings) -> Finding:
     except (jwt.PyJWTError, RequestFailed, ValueError) as error:
         return Finding(what="login", text=f"cannot fetch the keys of {oauth.issuer}: {error}", bad=True)
     return Finding(what="login", text=f"{oauth.issuer} publishes {count} keys")
+
+
+async def _boundary(args: argparse.Namespace) -> list[Finding]:
+    """Try the boundary of confined clients, from inside such a sandbox."""
+    from lg_gateway.commands.confining.confine import attempts_of
+    from lg_policy.errors import LgError
+
+    try:
+        attempts = await attempts_of(args)
+    except (LgError, OSError) as error:
+        return [Finding(what="boundary", text=f"could not be tried: {error}", bad=True)]
+    broken = [f"{attempt.what}: {attempt.result}" for attempt in attempts if not attempt.held]
+    if broken:
+        return [Finding(what="boundary", text=f"did not hold: {text}", bad=True) for text in broken]
+    return [Finding(what="boundary", text=f"of confined clients: all {len(attempts)} attempts ended as they must")]
 
 
 def _clear_text(gateway: Gateway) -> list[Finding]:

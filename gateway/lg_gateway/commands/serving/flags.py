@@ -39,6 +39,9 @@ def _serve(parser: Parser) -> None:
 
 def _doctor(parser: Parser) -> None:
     parser.add_argument("--json", action="store_true", help="print the findings as JSON")
+    parser.add_argument(
+        "--boundary", action="store_true", help="also try what a client in `lg-gateway confine` must not reach"
+    )
 
 
 COMMANDS = (
