@@ -15,11 +15,13 @@ from lg_gateway.identity.authentication import (
     Verifier,
     login_authentication,
     open_authentication,
+    unknown_caller,
 )
 from lg_gateway.identity.tokens import TokenTable
 from lg_gateway.ledger.head import HeadFile
 from lg_gateway.ledger.ledger import Ledger
 from lg_gateway.store.factory import StorePlace, open_store
+from lg_gateway.store.interface import StoreDown
 from lg_policy.config.http import HttpSettings
 from lg_policy.errors import PolicyDenied
 
@@ -71,6 +73,19 @@ async def test_the_access_of_an_authorization_server_ends_at_its_moment(store: t
     for claims in without:
         with pytest.raises(PolicyDenied):
             await store[0].read(verifier.standing(access(claims)))
+
+
+async def test_a_token_that_cannot_be_looked_up_is_noted_and_one_that_is_unknown_is_not(
+    store: tuple[Store, TokenTable],
+) -> None:
+    verifier, noted, text = Verifier(*store, None), list[Exception](), f"lgt_{'0' * 12}_{'x' * 43}"
+    unknown_caller.set(noted)
+    assert await verifier.verify_token(text) is None
+    assert noted == []
+    store[0].close()
+    assert await verifier.verify_token(text) is None
+    unknown_caller.set(None)
+    assert [type(error) for error in noted] == [StoreDown]
 
 
 def test_only_a_login_authenticates(store: tuple[Store, TokenTable]) -> None:

@@ -191,14 +191,15 @@ async def test_metadata_in_an_answer_that_says_failure_is_not_believed() -> None
         assert "/keys" not in issuer.asked
 
 
-async def test_an_issuer_that_failed_is_asked_again_when_the_pause_is_over_and_no_sooner() -> None:
+@pytest.mark.parametrize("status", [503, 404])
+async def test_an_issuer_that_failed_is_asked_again_when_the_pause_is_over_and_no_sooner(status: int) -> None:
     now = [1_000.0]
     with authorization_server() as issuer:
         settings = OAuthSettings.model_validate({"issuer": issuer.url, "keys_cooldown_s": 30})
         check = JwtVerifier(settings, AUDIENCE, clock=lambda: now[0])
-        issuer.up = False
+        issuer.metadata_status = status
         assert await check.verify(issuer.token()) is None
-        issuer.up = True
+        issuer.metadata_status = 200
         now[0] += 29.9
         assert await check.verify(issuer.token()) is None
         now[0] += 0.1
