@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import time
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import httpx2
 import pytest
@@ -17,13 +19,15 @@ from lg_gateway.identity.authentication import (
     open_authentication,
     unknown_caller,
 )
+from lg_gateway.identity.jwt import JwtVerifier
 from lg_gateway.identity.tokens import TokenTable
 from lg_gateway.ledger.head import HeadFile
 from lg_gateway.ledger.ledger import Ledger
 from lg_gateway.store.factory import StorePlace, open_store
 from lg_gateway.store.interface import StoreDown
-from lg_policy.config.http import HttpSettings
+from lg_policy.config.http import HttpSettings, OAuthSettings
 from lg_policy.errors import PolicyDenied
+from tests.gateway.identity.authorization_server import authorization_server
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -73,6 +77,51 @@ async def test_the_access_of_an_authorization_server_ends_at_its_moment(store: t
     for claims in without:
         with pytest.raises(PolicyDenied):
             await store[0].read(verifier.standing(access(claims)))
+
+
+async def test_a_clients_token_names_its_caller_and_an_operators_nobody(store: tuple[Store, TokenTable]) -> None:
+    made = {}
+    for role in ("client", "operator"):
+        given: dict[str, Any] = {"role": role, "scopes": ("a", "b"), "lifetime_s": 60, "now": 1_000.5, "by": "me"}
+        made[role] = await store[0].write(partial(store[1].create, name="ci", **given))
+    verifier = Verifier(*store, None, clock=lambda: 1_001.0)
+    token, text = made["client"]
+    known = await verifier.verify_token(text)
+    assert known is not None
+    assert (known.token, known.client_id, known.scopes, known.expires_at) == (text, token.id, ["a", "b"], 1_060)
+    assert (known.subject, known.claims) == ("token:ci", {"identity": "token:ci"})
+    await store[0].read(verifier.standing(known))
+    for other in (made["operator"][1], "lgt_nonsense", "some.other.token"):
+        assert await verifier.verify_token(other) is None
+
+
+async def test_a_token_of_an_issuer_is_known_with_what_it_says(store: tuple[Store, TokenTable]) -> None:
+    with authorization_server() as issuer:
+        settings = OAuthSettings.model_validate({"issuer": issuer.url, "clock_skew_s": 30})
+        verifier = Verifier(*store, JwtVerifier(settings, "https://gw.test/mcp"))
+        ends = int(time.time()) + 100
+        text = issuer.token(sub="alice", scope="a b", client_id="app", exp=ends)
+        known = await verifier.verify_token(text)
+        assert await verifier.verify_token(f"{text}x") is None
+    assert known is not None
+    assert (known.token, known.client_id, known.scopes, known.expires_at) == (text, "app", ["a", "b"], ends + 30)
+    assert known.subject == "alice"
+    assert known.claims == {"iss": issuer.url, EXPIRES: ends + 30.0, "identity": "oauth:alice"}
+
+
+def test_the_sdk_is_told_who_issues_tokens_for_which_address_and_to_leave_the_audience_to_us(
+    store: tuple[Store, TokenTable],
+) -> None:
+    own = login(store).app_options["auth"]
+    assert (str(own.issuer_url).rstrip("/"), own.resource_server_url) == ("http://127.0.0.1", None)
+    assert (own.required_scopes, own.validate_token_resource) == (None, False)
+    oauth = {"issuer": "https://id.test", "audience": "x"}
+    told = login(store, oauth=oauth, resource_url="https://gw.test/mcp", required_scopes=["use"]).app_options["auth"]
+    assert (str(told.issuer_url).rstrip("/"), str(told.resource_server_url)) == (
+        "https://id.test",
+        "https://gw.test/mcp",
+    )
+    assert told.required_scopes == ["use"]
 
 
 async def test_a_token_that_cannot_be_looked_up_is_noted_and_one_that_is_unknown_is_not(
