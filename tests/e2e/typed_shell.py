@@ -6,14 +6,17 @@ started the shell, which forks the program and says how it ended. All are one se
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import pty
 import selectors
 import signal
 import socket
+import struct
 import subprocess
 import sys
+import termios
 from contextlib import contextmanager, nullcontext, suppress
 from functools import partial
 from pathlib import Path
@@ -29,6 +32,8 @@ if TYPE_CHECKING:
 
     from tests.fork_server import ForkServer
 
+SIZE = (50, 200)
+"""Rows and columns of the terminal: wide enough that a row of a list stays one."""
 SCRIPT = """\
 #!{python} -IS
 import json, os, socket, sys
@@ -53,6 +58,7 @@ def typed_shell(script: Path, cwd: Path, environ: Mapping[str, str], server: For
         path = f"{_scripts(cwd.parent / 'programs', address)}:{path}"
         start = by_fork(lambda words: partial(_shell, words, address) if words[0] == "bash" else None, server)
     terminal, other = pty.openpty()
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", *SIZE, 0, 0))
     with start:
         process = subprocess.Popen(
             ["bash", str(script)], cwd=cwd, env={**environ, "PATH": path}, stdin=other, stdout=other, stderr=other,
