@@ -36,6 +36,9 @@ class AuthorizationServer:
         self.forms: list[dict[str, str]] = []
         self.lifetime_s = 3600
         self.up = True
+        self.answers = threading.Event()
+        """Cleared: every request waits."""
+        self.answers.set()
         self.speaks_for = self.url
         self.only_openid = False
         self.metadata_size = 0
@@ -63,6 +66,7 @@ class AuthorizationServer:
 
     def answer(self, path: str, authorization: str, form: dict[str, str]) -> tuple[int, Any]:
         self.asked.append(path)
+        self.answers.wait(60)
         if not self.up:
             return 503, {}
         known = "openid-configuration" if self.only_openid else "oauth-authorization-server"

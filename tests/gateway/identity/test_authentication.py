@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import httpx2
 import pytest
+from mcp.server.auth.middleware.auth_context import auth_context_var
+from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
 from mcp.server.auth.provider import AccessToken
 from starlette.applications import Starlette
+from starlette.requests import Request
 
 from lg_gateway.identity.authentication import (
     EXPIRES,
     Authentication,
     Verifier,
+    caller_of_request,
     login_authentication,
     open_authentication,
     unknown_caller,
@@ -109,10 +114,42 @@ async def test_a_token_of_an_issuer_is_known_with_what_it_says(store: tuple[Stor
     assert known.claims == {"iss": issuer.url, EXPIRES: ends + 30.0, "identity": "oauth:alice"}
 
 
+@dataclass(frozen=True)
+class Message:
+    """What of a message's context says who sent it."""
+
+    request: Request | None
+
+
+async def test_a_call_has_the_identity_of_the_token_on_its_own_request(store: tuple[Store, TokenTable]) -> None:
+    def sent(access: AccessToken | None) -> Any:
+        user = AuthenticatedUser(access) if access is not None else "a name"
+        return Message(Request({"type": "http", "user": user}))
+
+    front = login(store)
+    own = AccessToken(token="lgt_x", client_id="c", scopes=[], claims={"identity": "token:ci"})
+    operator = own.model_copy(update={"token": "lgo_x"})
+    foreign = AccessToken(token="a.b.c", client_id="c", scopes=[], claims={"identity": "oauth:alice"})
+    assert [front.identify(sent(access)) for access in (own, foreign)] == ["token:ci", "oauth:alice"]
+    assert [front.subject(sent(access)) for access in (own, operator, foreign)] == ["", "", "a.b.c"]
+    for nobody in (sent(None), Message(None)):
+        with pytest.raises(PolicyDenied, match="no token"):
+            front.identify(nobody)
+    assert caller_of_request() is None
+    reset = auth_context_var.set(AuthenticatedUser(foreign))
+    assert caller_of_request() == "oauth:alice"
+    auth_context_var.reset(reset)
+    local = open_authentication("local:me")
+    assert (local.identify(sent(None)), local.standing(sent(None)), local.subject(sent(own))) == ("local:me", None, "")
+
+
 def test_the_sdk_is_told_who_issues_tokens_for_which_address_and_to_leave_the_audience_to_us(
     store: tuple[Store, TokenTable],
 ) -> None:
-    own = login(store).app_options["auth"]
+    verifier = Verifier(*store, None)
+    options = login_authentication(verifier, HttpSettings()).app_options
+    assert options["token_verifier"] is verifier
+    own = options["auth"]
     assert (str(own.issuer_url).rstrip("/"), own.resource_server_url) == ("http://127.0.0.1", None)
     assert (own.required_scopes, own.validate_token_resource) == (None, False)
     oauth = {"issuer": "https://id.test", "audience": "x"}

@@ -36,6 +36,9 @@ async def test_a_token_says_who_its_caller_is_and_what_it_may() -> None:
         assert (known.name, known.client_id, known.scopes) == ("alice", "app", ("read", "write"))
         by_mail = verifier(issuer, identity_claim="email")
         assert await by_mail.verify(issuer.token()) is None, "a token without the claim names nobody"
+        plain = await verifier(issuer).verify(issuer.token())
+        assert plain is not None
+        assert plain.scopes == ()
         named = await by_mail.verify(issuer.token(email="a@b.test", aud=["x", AUDIENCE], scp=["read"]))
         assert named is not None
         assert (named.name, named.scopes) == ("a@b.test", ("read",))
@@ -64,6 +67,26 @@ async def test_a_caller_counts_for_the_first_of_the_groups_that_count_and_no_nam
         liar = await teams.verify(issuer.token(sub="oauth-group:platform/alice"))
         assert liar is not None
         assert liar.identity == "oauth:oauth-group:platform/alice"
+
+
+async def test_a_token_that_leaves_out_its_end_issuer_audience_or_subject_is_refused() -> None:
+    with authorization_server() as issuer:
+        check = verifier(issuer)
+        assert await check.verify(issuer.token()) is not None
+        for claim in ("exp", "iss", "aud", "sub"):
+            assert await check.verify(issuer.token(**{claim: None})) is None, claim
+
+
+async def test_a_slow_issuer_takes_no_thread_from_other_work() -> None:
+    with authorization_server() as issuer:
+        issuer.answers.clear()
+        with anyio.fail_after(60):
+            async with anyio.create_task_group() as group:
+                group.start_soon(verifier(issuer).verify, issuer.token())
+                while not issuer.asked:
+                    await anyio.sleep(0.01)
+                assert anyio.to_thread.current_default_thread_limiter().borrowed_tokens == 0
+                issuer.answers.set()
 
 
 @pytest.mark.parametrize(
@@ -173,8 +196,10 @@ async def test_an_issuer_that_only_speaks_openid_connect_is_found_too_and_its_ke
     with authorization_server() as issuer:
         issuer.only_openid = True
         assert await verifier(issuer).verify(issuer.token()) is not None
+        check = verifier(issuer)
+        assert await anyio.to_thread.run_sync(check.keys) == 1
         issuer.add_key("second")
-        assert await anyio.to_thread.run_sync(verifier(issuer).keys) == 2
+        assert await anyio.to_thread.run_sync(check.keys) == 2, "they are fetched again"
 
 
 @pytest.mark.parametrize(("size", "believed"), [(200_000, True), (200_001, False)])

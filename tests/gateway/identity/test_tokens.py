@@ -60,6 +60,15 @@ async def test_a_token_counts_until_its_end_for_its_own_secret_and_role(shelf: S
         assert await shelf.check(wrong) is None
 
 
+async def test_only_tokens_of_clients_that_count_are_counted(shelf: Shelf) -> None:
+    for role, lifetime_s in (("client", 60), ("client", 60), ("client", 10), ("operator", 60)):
+        await shelf.create(f"{role}-{lifetime_s}", role=role, lifetime_s=lifetime_s)  # type: ignore[arg-type]  # texts
+    assert await shelf.store.read(lambda tx: shelf.book.active(tx, NOW)) == 3
+    assert await shelf.store.read(lambda tx: shelf.book.active(tx, NOW + 10)) == 2
+    await shelf.revoke("client-60")
+    assert await shelf.store.read(lambda tx: shelf.book.active(tx, NOW + 10)) == 0
+
+
 async def test_a_name_ends_all_its_tokens_and_an_id_one(shelf: Shelf) -> None:
     (one, first), (_, second), (_, third) = [await shelf.create("ci") for _ in range(3)]
     _, other = await shelf.create("other")
