@@ -132,7 +132,8 @@ async def test_a_call_has_the_identity_of_the_token_on_its_own_request(store: tu
     foreign = AccessToken(token="a.b.c", client_id="c", scopes=[], claims={"identity": "oauth:alice"})
     assert [front.identify(sent(access)) for access in (own, foreign)] == ["token:ci", "oauth:alice"]
     assert [front.subject(sent(access)) for access in (own, operator, foreign)] == ["", "", "a.b.c"]
-    for nobody in (sent(None), Message(None)):
+    without_a_request: Any = Message(None)
+    for nobody in (sent(None), without_a_request):
         with pytest.raises(PolicyDenied, match="no token"):
             front.identify(nobody)
     assert caller_of_request() is None
