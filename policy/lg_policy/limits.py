@@ -15,6 +15,7 @@ EACH = 8
 """Characters that every part of a value counts besides its text."""
 ELLIPSIS = "…"
 _ATOMS = frozenset({int, float, bool, type(None)})
+_TEXTS, _GROUPS = (str, bytes), (dict, list, tuple)
 # What no secret of a known shape contains (see `secrets.finder`) ends a word: quotation marks, brackets, spaces.
 _IN_WORDS = "".join(set(string.printable) - set(string.whitespace) - set("\"'`()[]{}<>;|&\\"))
 
@@ -121,10 +122,10 @@ def is_small(value: Any, limit: int = INLINE_CHARACTERS) -> bool:
     while waiting and limit >= 0:
         item = waiting.pop()
         limit -= EACH
-        if isinstance(item, str | bytes):
+        if isinstance(item, _TEXTS):
             limit -= len(item)
             continue
-        inner = item if isinstance(item, dict | list | tuple) else getattr(item, "__dict__", None)
+        inner = item if isinstance(item, _GROUPS) else getattr(item, "__dict__", None)
         if inner is None:
             continue
         if len(inner) * EACH > limit:

@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import Any, Literal, Protocol
 
 from lg_gateway.approvals.binding import Binding
-from lg_gateway.calls.caller_metadata import CallMetadata
+from lg_gateway.calls.caller_metadata import NOTHING_SAID, CallMetadata
 from lg_gateway.catalog.entry import Entry
 from lg_gateway.elicitation.client_abilities import FORM, AskClient, ClientAbilities
 from lg_gateway.elicitation.pending_questions import PendingQuestions
@@ -140,7 +140,7 @@ class CallContext(Copied):
     entry: Entry
     request_id: str = field(default_factory=new_request_id)
     began: float = field(default_factory=time.monotonic)
-    metadata: CallMetadata = field(default_factory=CallMetadata)
+    metadata: CallMetadata = NOTHING_SAID
     arguments_digest: str = ""
     arguments_masked: str = ""
     bytes_in: int = 0

@@ -28,6 +28,8 @@ _TRACE_ID = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
 # The protocol's own keys describe one connection; the progress token is the gateway's business.
 _HOP = ("io.modelcontextprotocol/", "modelcontextprotocol.io/", "lg/")
 _PROGRESS_TOKENS = ("progressToken", "progress_token")
+_READ = frozenset({RUN, IDEMPOTENCY_KEY, "baggage", "traceparent", SHOWS_WHOLE, ASKS_NOBODY, ONLY_ASKS})
+"""The members of `_meta` that say something to the gateway. Most calls have none."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,8 +49,13 @@ class CallMetadata:
     """Whether the caller wants the question about the call, and not the call."""
 
 
+NOTHING_SAID = CallMetadata()
+
+
 def read_metadata(meta: Mapping[str, Any]) -> CallMetadata:
     """Read both forms. Raises `InvalidArguments` for a malformed mark, or when the two forms disagree."""
+    if _READ.isdisjoint(meta):
+        return NOTHING_SAID
     run = run_fields(meta)
     epoch = run.get("epoch")
     if epoch is not None and not (epoch.isdecimal() and epoch.isascii() and len(epoch) <= 12):

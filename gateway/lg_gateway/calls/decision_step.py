@@ -24,6 +24,8 @@ from lg_policy.wire.call_metadata import EFFECT
 
 LISTS = 64
 """Callers whose list of tools is kept ready."""
+CALLED = 10_000
+"""Pairs of a caller and a name that are remembered."""
 READ_FILE = "read_file"
 """The tool of `lg-fs` that does what its resources do."""
 _PATH = {"type": "object", "properties": {"path": {"type": "string", "format": PATH_FORMAT}}}
@@ -53,6 +55,8 @@ class DecisionStep:
         self._policy = policy
         self._catalog = catalog
         self._lists: dict[str, tuple[Policy, tuple[CatalogEntry, ...], list[CatalogEntry]]] = {}
+        self._meant_in: tuple[object, object] = (None, None)
+        self._meant: dict[tuple[str, str], tuple[str | None, Entry | None]] = {}
 
     def tools(self, identity: str) -> list[CatalogEntry]:
         """Return the tools that an identity may see, as its profile names them, in the order of the names it sees.
@@ -75,6 +79,28 @@ class DecisionStep:
         """Return the catalogue's name for what a caller calls by a name; `None` for a tool that it does not have."""
         profile = self._policy().profiles.of(identity) if kind is Kind.TOOL else None
         return name if profile is None else profile.real_name(name)
+
+    def meant(self, identity: str, kind: Kind, name: str) -> tuple[str | None, Entry | None]:
+        """Return the catalogue's name for what a caller calls by a name, and what that is; `None` if it may not see it.
+
+        Tools are remembered, while neither the policy nor the catalogue changes.
+        """
+        if kind is not Kind.TOOL:
+            return self._looked_up(identity, kind, name)
+        policy, entries = self._policy(), self._catalog.entries()
+        if self._meant_in[0] is not policy or self._meant_in[1] is not entries or len(self._meant) >= CALLED:
+            self._meant_in, self._meant = (policy, entries), {}
+        known = self._meant.get((identity, name))
+        if known is None:
+            known = self._looked_up(identity, kind, name)
+            if known[1] is not None:
+                self._meant[identity, name] = known
+        return known
+
+    def _looked_up(self, identity: str, kind: Kind, name: str) -> tuple[str | None, Entry | None]:
+        real = self.real_name(identity, kind, name)
+        entry = self._catalog.look_up(kind, real) if real is not None else None
+        return real, entry if entry is not None and self.visible(identity, entry.facts) else None
 
     def unknown(self, identity: str, kind: Kind, name: str) -> str:
         """Return what a caller of an unknown name is told: also where it sees nothing of the server that it names."""

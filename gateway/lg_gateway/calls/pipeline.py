@@ -63,7 +63,7 @@ from lg_policy.errors import (
     UpstreamUnavailable,
 )
 from lg_policy.limits import INLINE_CHARACTERS
-from lg_policy.rules.rule_set import Effect
+from lg_policy.rules.rule_set import Effect, Kind
 from lg_policy.secrets.masking import Masker, find_marker
 from lg_policy.wire.quick_models import changed
 
@@ -113,7 +113,9 @@ class Pipeline:
     async def run(self, call: Call) -> Answer:
         """Take one call through every step. Raises `MCPError` -32602 for what the caller cannot see."""
         entry, name = await self._find(call)
-        context = CallContext(call=call.but(name=name, arguments=arguments_of_kind(call, entry)), entry=entry)
+        if call.kind is not Kind.TOOL or name != call.name:
+            call = call.but(name=name, arguments=arguments_of_kind(call, entry))
+        context = CallContext(call=call, entry=entry)
         answer = await self._steps(context)
         if isinstance(answer, t.CallToolResult):
             # What ties a client's own record of the call to the ledger's.
@@ -138,9 +140,11 @@ class Pipeline:
             if question is not None:
                 await self._recorder.asked(context)
                 return question
-            context = context.but(recalled=context.recalled or context.pending is not None)
+            if context.pending is not None:
+                context = context.but(recalled=True)
             with self.limiter.admit(subject_of(context), bytes_in=context.bytes_in, again=context.recalled):
-                context = context.but(login=await self._upstream_of(context).login.known())
+                login = await self._upstream_of(context).login.known()
+                context = context.but(login=login) if login else context
                 await self._recorder.begun(context, self._last_checks(context), self._halts.check)
                 return await self._carry_out(context.but(sent=time.monotonic()))
         except LgError as error:
@@ -149,9 +153,8 @@ class Pipeline:
 
     async def _find(self, call: Call) -> tuple[Entry, str]:
         """Return what is called, and the catalogue's name for it."""
-        name = self.decisions.real_name(call.identity, call.kind, call.name)
-        entry = self._catalog.look_up(call.kind, name) if name is not None else None
-        if entry is None or name is None or not self.decisions.visible(call.identity, entry.facts):
+        name, entry = self.decisions.meant(call.identity, call.kind, call.name)
+        if entry is None or name is None:
             await self._recorder.unknown_tool(call)
             raise MCPError(t.INVALID_PARAMS, self.decisions.unknown(call.identity, call.kind, call.name))
         return (entry if call.completes is None else entry.to_complete()), name
@@ -159,15 +162,16 @@ class Pipeline:
     async def _read(self, context: CallContext) -> CallContext:
         """Repair the arguments, then add metadata, digest and size: what is known without checking the arguments."""
         context = await in_thread_if_large(context.call.arguments, self._meant, context)
-        context = context.but(metadata=read_metadata(context.call.meta))
+        metadata = read_metadata(context.call.meta)
+        if metadata is not context.metadata:
+            context = context.but(metadata=metadata)
         limit = self._policy().settings.gateway.arguments_max_bytes
         if context.bytes_in > limit:
             raise TooLarge(f"the arguments have {context.bytes_in} bytes; the limit is {limit}")
         return context
 
     def _meant(self, context: CallContext) -> CallContext:
-        call = context.call.but(arguments=context.entry.meant(context.call.arguments))
-        return self._recorder.describe(context.but(call=call))
+        return self._recorder.describe(context, context.entry.meant(context.call.arguments))
 
     async def _check(self, context: CallContext) -> CallContext:
         """Check that the arguments fit the tool and hold no mask. Callers who may not call were refused before."""

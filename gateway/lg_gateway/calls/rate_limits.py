@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from types import TracebackType
+from typing import NamedTuple
 
 from lg_gateway.calls.call import CallContext
 from lg_policy.config.settings import GatewaySettings
@@ -22,12 +23,11 @@ from lg_policy.rules.rule_set import Names
 WINDOW_S = 60
 SWEEP_EVERY = 1_000
 COVERS = 10_000
-"""Pairs of an identity and a tool whose limits are remembered."""
+"""Subjects whose limits are remembered."""
 _COUNTED = ("calls_per_minute", "calls_at_once", "bytes_in_per_minute", "bytes_out_per_minute")
 
 
-@dataclass(frozen=True, kw_only=True)
-class Subject:
+class Subject(NamedTuple):
     """Whose call of what."""
 
     identity: str
@@ -37,7 +37,8 @@ class Subject:
 
 def subject_of(context: CallContext) -> Subject:
     """Return whose call of what a call is."""
-    return Subject(identity=context.call.identity, server=context.entry.server.name, tool=context.entry.name)
+    entry = context.entry
+    return Subject(context.call.identity, entry.server.name, entry.name)
 
 
 @dataclass(kw_only=True)
@@ -117,6 +118,10 @@ class _Limit:
         return (self.name, *(getattr(subject, part) for part in self.settings.per))
 
 
+_Covering = tuple[_Limit, tuple[str, ...]]
+"""A limit that covers a subject, and the key of what it has counted for it."""
+
+
 class RateLimiter:
     """Counts for one process, which is one of `workers` that share the limits."""
 
@@ -127,8 +132,7 @@ class RateLimiter:
         self._workers = workers
         self._clock = clock
         self._compiled: tuple[GatewaySettings | None, Sequence[_Limit]] = (None, ())
-        self._covers: dict[tuple[str, str], list[_Limit]] = {}
-        """Which limits cover an identity's calls of a tool."""
+        self._covers: dict[Subject, list[_Covering]] = {}
         self._counts: dict[tuple[str, ...], _Count] = {}
         self._refused: dict[str, int] = {}
         self._until_sweep = SWEEP_EVERY
@@ -138,9 +142,9 @@ class RateLimiter:
 
         `again`: this call was counted before, so only the number of calls at once is checked.
         """
-        covering, now = self._covering(subject), self._clock()
+        now = self._clock()
         self._sweep(now)
-        counts = [(limit, self._count(limit.key(subject))) for limit in covering]
+        counts = [(limit, self._count(key)) for limit, key in self._covering(subject)]
         for limit, count in counts:
             _check(limit, count, now, bytes_in=None if again else bytes_in)
         for _, count in counts:
@@ -152,13 +156,13 @@ class RateLimiter:
     def took(self, subject: Subject, *, bytes_out: int, seconds: float) -> None:
         """Count what a call's answer had."""
         now = self._clock()
-        for limit in self._covering(subject):
-            self._count(limit.key(subject)).add(now, Use(bytes_out=bytes_out, seconds=seconds))
+        for _, key in self._covering(subject):
+            self._count(key).add(now, Use(bytes_out=bytes_out, seconds=seconds))
 
     def timeout_s(self, subject: Subject, server_s: float) -> float:
         """Return how long a call may take: the shortest time that covers it."""
-        limits = [limit.settings.call_timeout_s for limit in self._covering(subject)]
-        return min([server_s, *(limit for limit in limits if limit is not None)])
+        limits = [limit.settings.call_timeout_s for limit, _ in self._covering(subject)]
+        return min([server_s, *[limit for limit in limits if limit is not None]])
 
     def request(self, identity: str) -> _Counted:
         """Count one request of a caller, until the block that this is entered for has ended.
@@ -189,19 +193,19 @@ class RateLimiter:
         """Return how many requests of a caller were refused since one passed."""
         return self._refused.get(identity, 0)
 
-    def _covering(self, subject: Subject) -> list[_Limit]:
+    def _covering(self, subject: Subject) -> list[_Covering]:
         settings = self._settings()
         if self._compiled[0] is not settings:
             self._compiled = (settings, [self._shared(limit) for limit in _limits(settings)])
             self._covers = {}
-        key = (subject.identity, subject.tool)
-        covering = self._covers.get(key)
+        covering = self._covers.get(subject)
         if covering is None:
             limits = self._compiled[1]
-            covering = [limit for limit in limits if key[0] in limit.identities and key[1] in limit.tools]
+            about = [limit for limit in limits if subject.identity in limit.identities and subject.tool in limit.tools]
+            covering = [(limit, limit.key(subject)) for limit in about]
             if len(self._covers) >= COVERS:
                 self._covers.clear()
-            self._covers[key] = covering
+            self._covers[subject] = covering
         return covering
 
     def _shared(self, limit: _Limit) -> _Limit:
@@ -255,7 +259,6 @@ def _check(limit: _Limit, count: _Count, now: float, *, bytes_in: int | None) ->
         raise _exceeded(words, f"{limit.name}.calls_at_once", "wait for one of them")
     if bytes_in is None:
         return
-    wait = f"wait {count.wait(now):.0f} s"
     checks = (
         ("calls_per_minute", "{} calls in a minute", used.calls + 1),
         ("bytes_in_per_minute", "{} bytes of arguments in a minute", used.bytes_in + bytes_in),
@@ -266,7 +269,8 @@ def _check(limit: _Limit, count: _Count, now: float, *, bytes_in: int | None) ->
         most = getattr(settings, name)
         if most is not None and would_be > most:
             alone = name == "bytes_in_per_minute" and bytes_in > most
-            raise _exceeded(words.format(most), f"{limit.name}.{name}", "send less in one call" if alone else wait)
+            hint = "send less in one call" if alone else f"wait {count.wait(now):.0f} s"
+            raise _exceeded(words.format(most), f"{limit.name}.{name}", hint)
 
 
 def _exceeded(words: str, setting: str, hint: str) -> LimitExceeded:

@@ -84,9 +84,11 @@ class LedgerRecorder:
         self._flood_summary = FloodSummary()
         self.observe: Observe | None = None
 
-    def describe(self, context: CallContext) -> CallContext:
-        """Digest and mask the arguments. Raises `InvalidArguments` for what JSON cannot say."""
-        arguments = context.call.arguments
+    def describe(self, context: CallContext, arguments: dict[str, Any]) -> CallContext:
+        """Return the call with these arguments, digested and masked.
+
+        Raises `InvalidArguments` for what JSON cannot say.
+        """
         try:
             plain = canonical(arguments)
         except (ValueError, RecursionError) as error:
@@ -98,6 +100,7 @@ class LedgerRecorder:
         masked, was_cut = cut_text(_SORTED.encode(seen), ARGUMENT_BYTES)
         was_cut = was_cut or size > ARGUMENT_BYTES + SECRET_CHARACTERS
         return context.but(
+            call=context.call.but(arguments=arguments),
             arguments_digest=digest,
             arguments_masked=masked + (" …cut" if was_cut else ""),
             bytes_in=size,

@@ -142,7 +142,8 @@ def _is_small(result: t.CallToolResult) -> bool:
         if type(block) is not t.TextContent or block.meta is not None or block.annotations is not None:
             return is_small(result)
         room -= EACH + len(block.text)
-    return room >= 0 and is_small([result.structured_content, result.meta], room)
+    alone = result.structured_content is None and not result.meta
+    return room >= 0 and (alone or is_small([result.structured_content, result.meta], room))
 
 
 def tidy(result: t.CallToolResult, entry: Entry, public: Callable[[str], str]) -> t.CallToolResult:
@@ -151,7 +152,7 @@ def tidy(result: t.CallToolResult, entry: Entry, public: Callable[[str], str]) -
     URIs become the addresses that clients use, except in text and in structured content.
     """
     builtin = entry.server.builtin is not None
-    meta = with_addresses(_without_marks(result.meta, builtin=builtin) or {}, public)
+    meta = with_addresses(_without_marks(result.meta, builtin=builtin) or {}, public) if result.meta else {}
     if isinstance(result, RelayedResult) and result.frame:
         meta[FRAME] = result.frame
     if not entry.server.trusted:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import mcp_types as t
@@ -16,8 +17,9 @@ from mcp.shared.message import ServerMessageMetadata
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from pydantic import ValidationError
 
-from lg_gateway.calls.call import AskHuman
-from lg_gateway.elicitation.client_abilities import AskClient
+from lg_gateway.calls.call import AskHuman, TaskUse
+from lg_gateway.elicitation.client_abilities import AskClient, ClientAbilities, abilities_of
+from lg_gateway.tasks.task_requests import task_use
 from lg_gateway.upstreams.client_side.log_messages import LEVELS, OnLog, most_verbose
 from lg_gateway.upstreams.progress import Progress
 
@@ -70,19 +72,53 @@ def progress_of(ctx: Context) -> Progress | None:
     return report
 
 
-def asking_of(ctx: Context) -> Literal["rounds", "live", "none"]:
+def _asking(declared: t.ClientCapabilities | None, version: str) -> Literal["rounds", "live", "none"]:
     """How this caller's human can be asked. Empty elicitation capabilities mean forms."""
-    declared = ctx.session.client_capabilities
     elicitation = declared.elicitation if declared is not None else None
     if elicitation is None or (elicitation.form is None and elicitation.url is not None):
         return "none"
-    return "rounds" if ctx.protocol_version in MODERN_PROTOCOL_VERSIONS else "live"
+    return "rounds" if version in MODERN_PROTOCOL_VERSIONS else "live"
 
 
-def form_asker(ctx: Context) -> AskHuman | None:
-    """Return how the human behind a 2025 client is shown a form; `None` if that is impossible."""
-    if asking_of(ctx) != "live":
-        return None
+@dataclass(frozen=True, kw_only=True)
+class ClientTraits:
+    """What a client says of itself, for all its calls."""
+
+    name: str
+    asking: Literal["rounds", "live", "none"]
+    abilities: ClientAbilities
+    tasks: TaskUse
+
+
+class LastClient:
+    """Remembers the traits of the client that called last: on stdio, it is always the same one."""
+
+    def __init__(self) -> None:
+        self._said: tuple[object, object, str] | None = None
+        self._traits: ClientTraits | None = None
+
+    def of(self, ctx: Context) -> ClientTraits:
+        """Return the traits of the client of a request. Compared by object: another connection has others."""
+        params, declared, version = ctx.session.client_params, ctx.session.client_capabilities, ctx.protocol_version
+        said = self._said
+        if self._traits is None or said is None or said[0] is not params or said[1] is not declared:
+            return self._learnt(ctx, params, declared, version)
+        return self._traits if said[2] == version else self._learnt(ctx, params, declared, version)
+
+    def _learnt(self, ctx: Context, params: Any, declared: t.ClientCapabilities | None, version: str) -> ClientTraits:
+        info = params.client_info if params is not None else None
+        self._said = (params, declared, version)
+        self._traits = ClientTraits(
+            name=f"{info.name} {info.version}"[:200] if info is not None else "",
+            asking=_asking(declared, version),
+            abilities=abilities_of(declared, version),
+            tasks=task_use(ctx),
+        )
+        return self._traits
+
+
+def form_asker(ctx: Context) -> AskHuman:
+    """Return how the human behind a 2025 client that takes forms is shown one."""
 
     async def ask(message: str, schema: dict[str, Any]) -> tuple[str, Mapping[str, Any] | None]:
         # With the request's id the question travels on its own stream; without, over HTTP, it would need another.

@@ -20,13 +20,12 @@ from opentelemetry import trace
 from lg_gateway.calls.call import Call, Standing
 from lg_gateway.calls.results import SERVER_ERROR, internal_failure, refusal
 from lg_gateway.catalog.apps import only_for_pages, shows_pages
-from lg_gateway.elicitation.client_abilities import abilities_of
 from lg_gateway.identity.authentication import caller_of_request
 from lg_gateway.serving.advertising import INSTRUCTIONS, Advertising
 from lg_gateway.serving.client_channel import (
     DEFAULT_LEVEL,
+    LastClient,
     LogLevels,
-    asking_of,
     client_asker,
     form_asker,
     log_sender,
@@ -39,7 +38,7 @@ from lg_gateway.serving.meta_tools import NAMES as META_NAMES
 from lg_gateway.serving.meta_tools import TOOLS as META_TOOLS
 from lg_gateway.serving.offer_requests import OfferRequests, page_of
 from lg_gateway.serving.subscriptions import Subscriptions
-from lg_gateway.tasks.task_requests import TaskRequests, task_use
+from lg_gateway.tasks.task_requests import TaskRequests
 from lg_gateway.upstreams.replies import Answer, RelayedResult
 from lg_policy.config.durations import seconds
 from lg_policy.errors import LimitExceeded
@@ -103,6 +102,7 @@ class Frontend:
         self._standing = standing
         self._subject = subject
         self._log_levels = LogLevels()
+        self._last_client = LastClient()
         self._meta = MetaTools(gateway.pipeline, gateway.store)
         self._offers = OfferRequests(gateway, identify=identify, make_call=self._call, answer=self._answer)
         self._advertising = Advertising(gateway, identify)
@@ -175,8 +175,7 @@ class Frontend:
     async def _called(
         self, ctx: Context, params: Any, name: str, arguments: Mapping[str, Any]
     ) -> Answer | dict[str, Any]:
-        real = self._gateway.pipeline.decisions.real_name(self._identify(ctx), Kind.TOOL, name)
-        if name == DISCOVER or real is None or self._gateway.catalog.find(real) is None:
+        if name == DISCOVER or self._gateway.pipeline.decisions.meant(self._identify(ctx), Kind.TOOL, name)[1] is None:
             await self._gateway.settled()
         call = self._call(ctx, params, Kind.TOOL, name, dict(arguments))
         answer = await self._answer(call)
@@ -188,10 +187,10 @@ class Frontend:
     def _call(self, ctx: Context, params: Any, kind: Kind, name: str, arguments: dict[str, Any]) -> Call:
         if self._gateway.tracing is not None and ctx.request is not None:
             self._gateway.tracing.note_request(ctx.request)
-        level = self._log_levels.of(ctx)
+        level, client = self._log_levels.of(ctx), self._last_client.of(ctx)
         return Call(
             identity=self._identify(ctx),
-            client=_client(ctx),
+            client=client.name,
             kind=kind,
             name=name,
             arguments=arguments,
@@ -199,12 +198,12 @@ class Frontend:
             progress=progress_of(ctx),
             input_responses=dict(responses) if (responses := getattr(params, "input_responses", None)) else None,
             request_state=getattr(params, "request_state", None),
-            asking=asking_of(ctx),
-            ask=form_asker(ctx),
-            abilities=abilities_of(ctx.session.client_capabilities, ctx.protocol_version),
+            asking=client.asking,
+            ask=form_asker(ctx) if client.asking == "live" else None,
+            abilities=client.abilities,
             ask_client=client_asker(ctx),
             page_done=page_teller(ctx),
-            tasks=task_use(ctx),
+            tasks=client.tasks,
             logs=log_sender(ctx) if level is not None else None,
             log_level=level or DEFAULT_LEVEL,
             standing=self._standing(ctx),
@@ -260,11 +259,6 @@ class Frontend:
         caller = caller_of_request() or self._gateway.setup.identity
         real = self._gateway.pipeline.decisions.real_name(caller, Kind.TOOL, name)
         return self._gateway.catalog.schema(real) if real is not None else None
-
-
-def _client(ctx: Context) -> str:
-    params = ctx.session.client_params
-    return f"{params.client_info.name} {params.client_info.version}"[:200] if params is not None else ""
 
 
 def _raise_servers_error(answer: Answer, meta: Mapping[str, Any]) -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+from functools import lru_cache
 from typing import Any
 
 _ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
 _AS_THEY_ARE = frozenset({str, int, bool, type(None)})
+_NAMES = frozenset({str})
 
 
 def canonical(value: Any) -> bytes:
@@ -31,7 +33,15 @@ def keyed_digest(key: bytes, value: Any) -> str:
 
 def keyed_hex(key: bytes, data: bytes) -> str:
     """Return the HMAC-SHA-256 of `data`, in hex."""
-    return hmac.digest(key, data, "sha256").hex()
+    made = _begun(key).copy()
+    made.update(data)
+    return made.hexdigest()
+
+
+@lru_cache(maxsize=32)
+def _begun(key: bytes) -> hmac.HMAC:
+    """The code as it is before the data, which must not be changed: to begin with a key takes longer than the rest."""
+    return hmac.new(key, digestmod="sha256")
 
 
 def _plain(value: Any) -> Any:
@@ -39,6 +49,8 @@ def _plain(value: Any) -> Any:
         return value
     if isinstance(value, dict):
         # Most members are plain: a call for each would cost more than all the rest.
+        if _AS_THEY_ARE.issuperset(map(type, value.values())) and _NAMES.issuperset(map(type, value)):
+            return value
         return {str(key): item if type(item) in _AS_THEY_ARE else _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]

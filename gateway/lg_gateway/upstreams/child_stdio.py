@@ -122,7 +122,7 @@ class _EarlyReading:
             self._feed(data)
             return
         for text in self._lines.feed(data):
-            self._found += self._relay.received_now(text)
+            self._found += self._relay.received_now(text, go_on=True)
         if self._found:
             self.on = False
             self._feed(b"\n")  # wakes the task

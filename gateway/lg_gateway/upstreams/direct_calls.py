@@ -22,7 +22,7 @@ from pydantic_core import PydanticSerializationError, to_json
 from lg_gateway.processes.child_process import Child
 from lg_gateway.upstreams.client_side.caller_capabilities import with_callers_capabilities
 from lg_gateway.upstreams.relay import Relay
-from lg_gateway.upstreams.replies import Answer, Reply
+from lg_gateway.upstreams.replies import Answer, Arrival, Reply
 
 FIRST_NUMBER = 1_000_000_000
 """The SDK numbers its own requests from 1."""
@@ -63,7 +63,7 @@ class DirectCalls:
             params["_meta"] = with_callers_capabilities({**meta, **token, **self._envelope})
         line = _line({"jsonrpc": "2.0", "id": number, "method": "tools/call", "params": params})
         loop = asyncio.get_running_loop()
-        ended = reply.ended = loop.create_future()
+        ended = reply.ended = Arrival(loop)
         clock = loop.call_later(timeout_s, _end_time, ended) if timeout_s is not None else None
         try:
             if not self._written_at_once(number, line, reply):

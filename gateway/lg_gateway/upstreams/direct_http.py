@@ -28,7 +28,7 @@ from lg_gateway.upstream_login.upstream_auth import UpstreamAuth
 from lg_gateway.upstreams.bounded_http import LEFT_TO_THE_SDK, NUMBER, BoundedTransport, RelayedEvents, beginning
 from lg_gateway.upstreams.direct_calls import FIRST_NUMBER, NOTICE_S, json_bytes, outcome
 from lg_gateway.upstreams.relay import Relay
-from lg_gateway.upstreams.replies import Answer, Reply
+from lg_gateway.upstreams.replies import Answer, Arrival, Reply
 
 log = logging.getLogger(__name__)
 
@@ -100,7 +100,7 @@ class DirectHttpCalls:
         self._client.session._stamp(data, options)  # type: ignore[arg-type]  # private: nothing else says what it stamps
         body = json_bytes({"jsonrpc": "2.0", "id": number, **data})
         headers = [*self._headers, *((name.encode(), value.encode()) for name, value in options["headers"].items())]
-        reply.ended = asyncio.get_running_loop().create_future()  # the SDK knows nothing of it
+        reply.ended = Arrival(asyncio.get_running_loop())  # the SDK knows nothing of it
         try:
             with anyio.move_on_after(timeout_s) as clock:
                 await self._exchange(number, body, headers, reply)

@@ -78,8 +78,7 @@ class Relay:
 
     def unanswered(self, method: str) -> bool:
         """Return whether a request of this method was sent and never answered."""
-        waiting = [sent for sent, _ in list(self._open.values())]
-        return method in waiting or method in list(self._given_up.values())
+        return method in [*(sent for sent, _ in list(self._open.values())), *list(self._given_up.values())]
 
     def sent(self, message: t.JSONRPCMessage) -> None:
         """Note a message that goes to the server. Runs in the sender's context variables."""
@@ -140,16 +139,16 @@ class Relay:
             return self.received_now(data, expected)
         return self._taken_in(await anyio.to_thread.run_sync(partial(self._messages, data, expected)))
 
-    def received_now(self, data: bytes, expected: Id | None = None) -> list[t.JSONRPCMessage]:
-        """Do what `received` does, in this thread."""
-        return self._taken_in(self._messages(data, expected)) if data.strip() else []
+    def received_now(self, data: bytes, expected: Id | None = None, *, go_on: bool = False) -> list[t.JSONRPCMessage]:
+        """Do what `received` does, in this thread. `go_on`: this is no task, so who waits can go on within the call."""
+        return self._taken_in(self._messages(data, expected), go_on=go_on) if data.strip() else []
 
-    def _taken_in(self, found: list[t.JSONRPCMessage]) -> list[t.JSONRPCMessage]:
+    def _taken_in(self, found: list[t.JSONRPCMessage], *, go_on: bool = False) -> list[t.JSONRPCMessage]:
         logged, self._logged = self._logged, []
         for logs, params in logged:
             logs.take(params)
         found = [message for message in found if not reported(message, self._open)]
-        self._end_direct()
+        self._end_direct(go_on=go_on)
         return found
 
     def _question_over(self, number: Id | None) -> None:
@@ -164,17 +163,18 @@ class Relay:
             del self._questions[next(iter(self._questions))]
         self._end_direct()
 
-    def _end_direct(self) -> None:
+    def _end_direct(self, *, go_on: bool = False) -> None:
         """Let direct requests go on that have their answers, but not before a question that came first is taken.
 
-        A question may belong to the call that is answered right after it.
+        A question may belong to the call that is answered right after it. Where several wait, all go on in the next
+        turn: their records are then committed together.
         """
         if self._questions:
             return
         ended, self._ended = self._ended, []
         for reply in ended:
-            if reply.ended is not None and not reply.ended.done():
-                reply.ended.set_result(None)
+            if reply.ended is not None:
+                reply.ended.come(at_once=go_on and not self._open)
 
     def failed(self, number: Id, error: t.ErrorData, *, lost: str = "") -> t.JSONRPCMessage:
         """Return the answer to a request that the server's HTTP front refused. `lost`: it got no answer either."""

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping
-from contextvars import ContextVar
+from collections.abc import Callable, Mapping
+from contextvars import Context, ContextVar
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Self
 
 import mcp_types as t
 from pydantic import PrivateAttr, TypeAdapter, ValidationError
@@ -103,6 +103,62 @@ class RelayedResult(t.CallToolResult):
         return changed(self, structured_content={}).with_unsent(misfit=misfit)
 
 
+class Arrival(asyncio.Future[None]):
+    """Done when the answer to a request has come. Who awaits it can go on at once, in the turn that read the answer."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(loop=loop)
+        self._awaiting: list[tuple[Callable[[Any], object], Context | None]] = []
+
+    def add_done_callback(self, fn: Callable[[Self], object], /, *, context: Context | None = None) -> None:
+        """Keep a callback."""
+        if self.done():
+            super().add_done_callback(fn, context=context)
+        else:
+            self._awaiting.append((fn, context))
+
+    def remove_done_callback(self, fn: Callable[[Self], object], /) -> int:
+        """Forget a callback; return how many times it was there."""
+        kept = [(kept, context) for kept, context in self._awaiting if kept != fn]
+        count, self._awaiting = len(self._awaiting) - len(kept), kept
+        return count
+
+    def come(self, *, at_once: bool) -> None:
+        """Set the result, unless it is done. `at_once`: call the callbacks now, which must not be within a task."""
+        if self.done():
+            return
+        if not at_once:
+            self.set_result(None)
+            return
+        awaiting, self._awaiting = self._awaiting, []
+        super().set_result(None)
+        for fn, context in awaiting:
+            if context is None:
+                fn(self)
+            else:
+                context.run(fn, self)
+
+    def set_result(self, result: None, /) -> None:
+        """Set the result."""
+        self._in_turn()
+        super().set_result(result)
+
+    def set_exception(self, exception: type | BaseException, /) -> None:
+        """Set an exception in place of the result."""
+        self._in_turn()
+        super().set_exception(exception)
+
+    def cancel(self, msg: object = None) -> bool:
+        """Cancel, and return whether it was not done yet."""
+        self._in_turn()
+        return super().cancel(msg)
+
+    def _in_turn(self) -> None:
+        awaiting, self._awaiting = self._awaiting, []
+        for fn, context in awaiting:
+            super().add_done_callback(fn, context=context)
+
+
 @dataclass(eq=False)
 class Reply:
     """What came back for one request. The SDK gets only part of it.
@@ -131,7 +187,7 @@ class Reply:
     """Gets the server's log messages that belong to the request."""
     progress: Progress | None = None
     """Gets the reports of progress of a direct request. Those of the SDK's requests go to the SDK."""
-    ended: asyncio.Future[None] | None = None
+    ended: Arrival | None = None
     """Of a direct request, which the SDK knows nothing of: set when its answer has come."""
 
 

@@ -98,6 +98,7 @@ class Upstream:
         self._running: Child | None = None
         self._client: Client | None = None
         self._direct: Direct | None = None
+        self._has_tasks = False
         self._incarnation = ""
         self._lost = anyio.Event()
         self._changes = ListChanges(spec.name)
@@ -108,7 +109,7 @@ class Upstream:
         self._up_since = math.inf
         self._in_flight = self._exchanges = 0
         self._renewing = False
-        self._idle = anyio.Event()
+        self._idle: anyio.Event | None = None
         self._relay = Relay(spec.name)
         self._calls = self._new_calls()
         self.pages = OpenedPages()
@@ -169,13 +170,13 @@ class Upstream:
             return await self._era.made(call, self._call, lambda: self._renew(self._client))
         finally:
             self._in_flight -= 1
-            if not self._in_flight:
+            if self._idle is not None and not self._in_flight:
                 self._idle.set()
 
     @property
     def has_tasks(self) -> bool:
         """Whether the server that is connected may answer a call with a task."""
-        return self._client is not None and has_tasks(self._client)
+        return self._client is not None and self._has_tasks
 
     async def session(self) -> tuple[Client, str]:
         """Return the connected client, and a name of the process behind it: tasks of a child end with the child."""
@@ -188,8 +189,8 @@ class Upstream:
     async def idle(self) -> None:
         """Wait until no call is in flight."""
         while self._in_flight:
-            self._idle = anyio.Event()
-            await self._idle.wait()
+            self._idle = idle = anyio.Event()
+            await idle.wait()
 
     async def _call(self, call: UpstreamCall) -> Answer:
         client = self._client or await self._ready()
@@ -354,7 +355,7 @@ class Upstream:
         self._up_since = anyio.current_time()
         await self._on_offer(self.name, offer)
         await notices.set_log_level(self.log_level, client, self.spec)
-        self._client, self._direct = client, direct
+        self._client, self._direct, self._has_tasks = client, direct, has_tasks(client)
         self.state = UpstreamState.UP
         self.settled.set()
         self._announce()

@@ -105,7 +105,7 @@ class Masker:
         """Return a JSON value with the secrets in all its strings, keys included, replaced."""
         if isinstance(value, str):
             return self.mask(value)
-        if isinstance(value, Mapping):
+        if isinstance(value, dict) or isinstance(value, Mapping):  # noqa: SIM101  a mapping is found out slowly
             return {self._masked_key(str(key)): self.mask_json(item) for key, item in value.items()}
         if isinstance(value, list | tuple):
             return [self.mask_json(item) for item in value]
@@ -133,8 +133,11 @@ def find_marker(value: Any) -> str | None:
     if isinstance(value, str):
         found = MARKER.search(value) if "[secret:" in value else None
         return found.group() if found else None
-    if isinstance(value, Mapping):
-        value = [*value.keys(), *value.values()]
+    if isinstance(value, dict) or isinstance(value, Mapping):  # noqa: SIM101  a mapping is found out slowly
+        value = (*value.keys(), *value.values())
     if isinstance(value, list | tuple):
-        return next((marker for item in value if (marker := find_marker(item)) is not None), None)
+        for item in value:
+            marker = find_marker(item)
+            if marker is not None:
+                return marker
     return None

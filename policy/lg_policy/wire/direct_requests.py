@@ -14,7 +14,7 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import anyio
@@ -158,7 +158,7 @@ class DirectRequests:
         )
         page = self._page(request)
         if page is not None:
-            self._start(self._tasks, self._write(number, b"result", page))
+            self._start(self._tasks, self._write(number, b"result", page)).add_done_callback(self._tasks.discard)
             return True
         self._in_flight[coerce_request_id(number)] = context
         answer = self._answer(context, request["method"], request["params"], self._known.runner)
@@ -170,8 +170,19 @@ class DirectRequests:
         """Do some work beside all other. A task group would cost a small call a fiftieth of its time."""
         task = asyncio.get_running_loop().create_task(work, name=TASK)
         tasks.add(task)
-        task.add_done_callback(tasks.discard)
         return task
+
+    def _forget(self, context: _Context) -> None:
+        """Note that a request can no longer be cancelled."""
+        key = coerce_request_id(context.request_id)
+        if self._in_flight.get(key) is context:
+            del self._in_flight[key]
+
+    def _ended(self, context: _Context, task: asyncio.Task[None] | None) -> None:
+        """Note that a task has ended. It says so itself: a callback would take a turn of the event loop."""
+        self._forget(context)
+        if self._tasks is not None and task is not None:
+            self._tasks.discard(task)
 
     @asynccontextmanager
     async def _lifespan(self, server: Server[Any]) -> AsyncIterator[Any]:
@@ -216,6 +227,8 @@ class DirectRequests:
         if context is None:
             return False
         context.cancel()
+        if context.task is not None:  # one that has not begun yet ends without a word
+            context.task.add_done_callback(partial(self._ended, context))
         return True
 
     def _page(self, request: Mapping[str, Any]) -> bytes | None:
@@ -240,7 +253,7 @@ class DirectRequests:
                 answer = b"error", to_wire(wire_error(error, modern=context.modern))
             finally:
                 context.over = True
-                self._in_flight.pop(coerce_request_id(context.request_id), None)
+                self._forget(context)
             if method == LIST and answer[0] == b"result":
                 self._pages.keep(pages, params.get("cursor"), answer[1])
             if not context.cancelled:
@@ -252,6 +265,8 @@ class DirectRequests:
                 with anyio.move_on_after(LAST_WORD_S, shield=True):
                     await self._write(context.request_id, b"error", closed)
             raise
+        finally:
+            self._ended(context, context.task)
 
     async def _write(self, number: str | int, member: bytes, value: bytes) -> None:
         if self._send is not None:

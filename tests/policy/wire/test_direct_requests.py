@@ -129,6 +129,20 @@ def test_a_cancelled_call_ends_and_gets_no_answer(era: str, plain: bool) -> None
 
 
 @ERAS
+def test_the_number_of_a_call_that_is_cancelled_before_it_begins_is_free_again(era: str) -> None:
+    with connected(era) as wire:
+        request = wire.numbered(call("wait"))
+        notice = {"method": "notifications/cancelled", "params": {"requestId": request["id"]}}
+        lines = [request, {"jsonrpc": "2.0", **notice}]
+        wire.write_part(b"".join(json.dumps(message).encode() + b"\n" for message in lines))
+        wire.ask_until_waiting(0)
+        wire.write({**wire.numbered(call("way")), "id": request["id"]})
+        answer = wire.read()
+    assert answer["id"] == request["id"]
+    assert "DirectRequests" in answer["result"]["structuredContent"]["task"]
+
+
+@ERAS
 def test_calls_are_carried_out_side_by_side_and_a_number_in_use_is_the_sdks(era: str) -> None:
     with connected(era) as wire:
         waiting = [wire.numbered(call("wait")) for _ in range(3)]
