@@ -43,10 +43,13 @@ class MessageLines:
             if len(self._part) + self._size > self._limit:
                 raise TooLong
             return []
-        *lines, rest = (bytes(self._part) + data).split(b"\n")
+        first, *others, rest = data.split(b"\n")
+        if self._part:  # copied once: it may be many megabytes
+            self._part += first
+            first = bytes(self._part)
         self._part = bytearray(rest)
         found: list[bytes] = []
-        for line in lines:
+        for line in (first, *others):
             found += self._line(line)
         return found
 

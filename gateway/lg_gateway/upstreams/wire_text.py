@@ -12,6 +12,7 @@ import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from pydantic_core import from_json
@@ -26,7 +27,10 @@ NUMBER_CHARACTERS = 300
 """Digits of an integer. A longer one is beyond the range of a double."""
 
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
-_LONG_NUMBER = re.compile(rb"[0-9]{%d}|[eE]\+?[0-9]{3}" % (NUMBER_CHARACTERS + 1))
+_LONG_NUMBER = rb"[0-9]{%d}|[eE]\+?[0-9]{3}" % (NUMBER_CHARACTERS + 1)
+_LONG_NUMBER_IN_SHORT = re.compile(_LONG_NUMBER)
+_SHORT = 4_000
+"""Bytes in which Python's own expressions look for something. They let no other thread work meanwhile; RE2 does."""
 _TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*+"?|[{}\[\]]', re.DOTALL)
 _ID_VALUE = re.compile(rb'\s*:\s*(-?[0-9]{1,18}|"[^"\\]{0,200}")')
 _NAME_VALUE = re.compile(rb'\s*:\s*("(?:[^"\\]|\\.){0,200}")', re.DOTALL)
@@ -64,12 +68,17 @@ def read_values(data: bytes) -> list[Any]:
 
 
 def _read(data: bytes) -> list[Any]:
-    unusual = _LONG_NUMBER.search(data) is not None  # the reader's own way is quicker
-    if not unusual and data.startswith(b"{") and data.count(b"[") + data.count(b"{") <= MAX_DEPTH:
+    unusual = _has_long_number(data)  # the reader's own way is quicker
+    many = data.count(b"[") + data.count(b"{") > MAX_DEPTH
+    if not unusual and data.startswith(b"{"):
         try:
-            return [from_json(data, allow_inf_nan=False)]
+            plain = [from_json(data, allow_inf_nan=False)]
         except ValueError:
-            log.debug("a message is not plain JSON")
+            log.debug("a message is not plain JSON, or nested very deeply")
+        else:
+            if many:
+                _check_depth(plain)
+            return plain
     text = data.decode("utf-8-sig", "replace")
     decoder = json.JSONDecoder(
         strict=False,
@@ -90,9 +99,25 @@ def _read(data: bytes) -> list[Any]:
             raise Unreadable(f"it is not JSON: {error}") from error
         values.append(value)
         at = _after_space(text, at)
-    if data.count(b"[") + data.count(b"{") > MAX_DEPTH:
+    if many:
         _check_depth(values)
     return [_whole(value) for value in values] if _SURROGATE.search(data) else values
+
+
+def _has_long_number(data: bytes) -> bool:
+    if len(data) <= _SHORT:
+        return _LONG_NUMBER_IN_SHORT.search(data) is not None
+    return _long_number().search(data) is not None
+
+
+@cache
+def _long_number() -> Any:
+    import re2
+
+    options = re2.Options()
+    options.encoding = re2.Options.Encoding.LATIN1
+    options.never_capture = True
+    return re2.compile(_LONG_NUMBER, options)
 
 
 @dataclass(frozen=True, kw_only=True)

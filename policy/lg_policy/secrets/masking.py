@@ -32,6 +32,8 @@ KEYS = 4_000
 """Keys of JSON objects that are known to hold no secret: so many, none longer than that."""
 VALUES_AT_ONCE = 200
 """Configured values that are looked for in one pass over a text."""
+LONG_TEXT = 4_000
+"""Characters of a text that is not looked through first: meanwhile no other thread could work."""
 # No shape of the library is shorter: texts without such a run need not wait for it to be loaded.
 _LONG_RUN = re.compile(r"[A-Za-z0-9+/=_-]{20}")
 _LABEL = re.compile(r"-----(?:BEGIN|END) ")
@@ -71,7 +73,7 @@ class Masker:
         """Return where the known secrets lie in `text`, in order and without overlap."""
         data = encoded(text)
         found = self._own.find(text, data)
-        if _LONG_RUN.search(text) is not None:
+        if len(text) > LONG_TEXT or _LONG_RUN.search(text) is not None:
             if self._library is None:
                 self.load()
             if self._library is not None:
