@@ -1,7 +1,8 @@
 """What grows with the ledger: `python -m bench.growth.run [--records N …]` prints one Markdown table.
 
 For each number of records: how long one more takes, how long the whole chain takes to verify, and how long the longest
-call had to wait for its record while all older records were sealed into segment files. The first row is the reference.
+call had to wait for its record, for some seconds without and then while all older records were sealed into segment
+files. CPU is that of the process with all its threads. The first row is the reference.
 """
 
 from __future__ import annotations
@@ -27,7 +28,22 @@ from lg_gateway.store.interface import Store, Tx
 BATCH = 1_000
 APPENDS = 300
 ENTRY = LedgerEntry(phase="begun", identity="local:me", tool="a__echo", arguments='{"text": "hello"}')
-HEADS = ("records", "append p50 ms", "append p95 ms", "verify s", "longest wait while sealing ms", "seal s")
+ALONE_S = 5.0
+"""Seconds for which the same calls wait for their records while nothing is sealed."""
+HEADS = (
+    "records",
+    "append p50 ms",
+    "append p95 ms",
+    "append CPU ms",
+    "verify s",
+    "verify CPU s",
+    "longest wait ms",
+    "while sealing ms, longest",
+    "p99",
+    "over 100 ms",
+    "seal s",
+    "seal CPU s",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,15 +52,32 @@ class Grown:
 
     records: int
     appends_ms: list[float]
-    verify_s: float
+    append_cpu_ms: float
+    verify_s: tuple[float, float]
+    """Seconds by the clock, and of CPU."""
+    alone_ms: list[float]
     waits_ms: list[float]
-    seal_s: float
+    seal_s: tuple[float, float]
 
     def cells(self) -> list[str]:
         """Return the figures as the cells of a row."""
         p50, p95 = statistics.median(self.appends_ms), statistics.quantiles(self.appends_ms, n=20)[18]
-        figures = (p50, p95, self.verify_s, max(self.waits_ms), self.seal_s)
-        return [f"{self.records:,}", *(f"{figure:.2f}" for figure in figures)]
+        waits, p99 = max(self.waits_ms), statistics.quantiles(self.waits_ms, n=100)[98]
+        figures = (p50, p95, self.append_cpu_ms, *self.verify_s, max(self.alone_ms), waits, p99)
+        long = sum(wait > 100 for wait in self.waits_ms)
+        cells = [f"{figure:.2f}" for figure in figures]
+        return [f"{self.records:,}", *cells, f"{long} of {len(self.waits_ms):,}", *(f"{s:.1f}" for s in self.seal_s)]
+
+
+class Clocks:
+    """Seconds by the clock and of this process's CPU since it was made."""
+
+    def __init__(self) -> None:
+        self._began = time.perf_counter(), time.process_time()
+
+    def read(self) -> tuple[float, float]:
+        """Return both."""
+        return time.perf_counter() - self._began[0], time.process_time() - self._began[1]
 
 
 async def grown(place: Path, records: int) -> Grown:
@@ -56,23 +89,36 @@ async def grown(place: Path, records: int) -> Grown:
         for at in range(0, records, BATCH):
             count = min(BATCH, records - at)
             await store.write(lambda tx, count=count: _append(ledger, tx, count))  # type: ignore[misc]  # a loop's value
+        clocks = Clocks()
         appends = [await _appended(store, ledger) for _ in range(APPENDS)]
-        began = time.perf_counter()
+        append_cpu_ms = clocks.read()[1] * 1000 / APPENDS
+        clocks = Clocks()
         found, problems = await asyncio.to_thread(store.read_now, ledger.verify)
-        verify_s = time.perf_counter() - began
+        verify_s = clocks.read()
         if problems or found != records + APPENDS:
             raise RuntimeError(f"{found} records, {problems}")
+        alone: list[float] = []
+        with anyio.move_on_after(ALONE_S):
+            await _call_on(store, ledger, alone)
         waits: list[float] = []
-        began = time.perf_counter()
+        clocks = Clocks()
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(_call_on, store, ledger, waits)
             await Archive(store, ledger, folder, records=100_000).seal(stamp(datetime.now(UTC)), by="bench")
-            seal_s = time.perf_counter() - began
+            seal_s = clocks.read()
             tasks.cancel_scope.cancel()
         waits.append(await _appended(store, ledger))
     finally:
         store.close()
-    return Grown(records=records, appends_ms=appends, verify_s=verify_s, waits_ms=waits, seal_s=seal_s)
+    return Grown(
+        records=records,
+        appends_ms=appends,
+        append_cpu_ms=append_cpu_ms,
+        verify_s=verify_s,
+        alone_ms=alone,
+        waits_ms=waits,
+        seal_s=seal_s,
+    )
 
 
 def _append(ledger: Ledger, tx: Tx, count: int) -> None:

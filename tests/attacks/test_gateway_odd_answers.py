@@ -13,7 +13,7 @@ import pytest
 
 from lg_gateway.catalog.listed_schemas import listed_input, problems
 from lg_gateway.upstreams.relay import Relay
-from lg_gateway.upstreams.replies import Reply, current_reply
+from lg_gateway.upstreams.replies import Arrival, Reply, current_reply
 from tests.gateway.misbehaving import misbehaving, misbehaving_over_http, said
 from tests.gateway.rig import ALLOW_ALL, call, gateway_of, journal, records, text_of
 
@@ -97,7 +97,7 @@ async def test_an_answer_without_an_id_fails_no_call_that_it_may_not_belong_to()
 @pytest.mark.attack("Servers", "a question that nobody takes, before an answer")
 @pytest.mark.parametrize("end", ["withdrawn", "refused", "the server ends"])
 async def test_an_answer_behind_a_question_does_not_wait_when_the_question_is_over(end: str) -> None:
-    relay, reply = Relay("odd"), Reply(ended=asyncio.get_running_loop().create_future())
+    relay, reply = Relay("odd"), Reply(ended=Arrival(asyncio.get_running_loop()))
     relay.sent_directly(1, "tools/call", reply)
     await relay.received(ASKED.encode())
     await relay.received(FINE.replace("ID", "1").encode())

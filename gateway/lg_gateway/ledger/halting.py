@@ -5,6 +5,7 @@ A halt is a record in the ledger, so it holds for every process on the store and
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable
 from types import TracebackType
@@ -23,23 +24,32 @@ POLL_S = 0.5
 
 
 class _Running:
-    """A call that runs, among the others. A class: every call pays for this."""
+    """A call that runs, among the others. A class: every call pays for this, and a scope of anyio costs far more."""
 
-    def __init__(self, others: set[anyio.CancelScope], cut_off: Callable[[], Halted]) -> None:
+    def __init__(self, others: set[_Running], cut_off: Callable[[], Halted]) -> None:
         self._others = others
         self._cut_off = cut_off
-        self._scope = anyio.CancelScope()
+        self._task: asyncio.Task[object] | None = None
+        self._is_cut_off = False
 
     def __enter__(self) -> None:
-        self._scope.__enter__()
-        self._others.add(self._scope)
+        self._task = asyncio.current_task()
+        self._others.add(self)
+
+    def end(self) -> None:
+        """Cut the call off."""
+        if self._task is not None and not self._is_cut_off:
+            self._is_cut_off = True
+            self._task.cancel()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._others.discard(self._scope)
-        self._scope.__exit__(kind, error, trace)
-        if self._scope.cancelled_caught:
+        self._others.discard(self)
+        if not self._is_cut_off or self._task is None:
+            return
+        gone_too = self._task.uncancel() > 0  # its client has cancelled it, or the gateway ends
+        if not gone_too and isinstance(error, asyncio.CancelledError):
             raise self._cut_off()
 
 
@@ -49,7 +59,7 @@ class HaltStep:
     def __init__(self, store: Store, ledger: Ledger) -> None:
         self._store = store
         self._switch = HaltSwitch(ledger)
-        self._running: set[anyio.CancelScope] = set()
+        self._running: set[_Running] = set()
 
     @property
     def current(self) -> Halt | None:
@@ -125,5 +135,5 @@ class HaltStep:
             return
         log.warning("all calls are stopped %s; `lg-gateway continue` lets them begin again", halt.text)
         if halt.now:
-            for scope in tuple(self._running):
-                scope.cancel()
+            for call in tuple(self._running):
+                call.end()
