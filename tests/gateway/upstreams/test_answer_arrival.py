@@ -9,7 +9,6 @@ import pytest
 
 from lg_gateway.upstreams.replies import Arrival
 
-
 pytestmark = pytest.mark.anyio
 
 
