@@ -20,7 +20,7 @@ from typing import Any
 import anyio
 from jsonschema import Draft202012Validator
 
-from bench.gateway.targets import Reached, config, reached, targets, upstream_over_http
+from bench.gateway.targets import Reached, Target, config, reached, targets, upstream_over_http
 from bench.machine import machine
 from lg_gateway.ledger.head import HeadFile
 from lg_gateway.ledger.ledger import Ledger, LedgerEntry
@@ -86,29 +86,61 @@ async def measure(one: Reached, calls: int, at_once: int, figures: Figures) -> N
         figures.cpu_ms.append((cpu_ms(one.pid) - before) / len(took))
 
 
-async def calls_table(place: Path, ways: str, peers: list[str], rounds: int, calls: int) -> None:
-    front, _, server = ways.partition("-")
-    seen: dict[tuple[str, int], Figures] = {}
+@dataclass
+class Measured:
+    """What was seen of one target: its figures by how many calls were made at once, its memory, and its start."""
+
+    name: str
+    started_s: float
+    at_once: dict[int, Figures] = field(default_factory=lambda: {at_once: Figures() for at_once in AT_ONCE})
+    memory_mb: float | None = None
+
+    def p50(self, at_once: int = 1) -> float:
+        """Milliseconds that half of the calls took at most."""
+        return statistics.median(self.at_once[at_once].took_ms)
+
+    def rate(self, at_once: int) -> float:
+        """Calls a second."""
+        return statistics.median(self.at_once[at_once].rates)
+
+    def cpu(self, at_once: int = 1) -> float:
+        """Milliseconds of CPU a call."""
+        return statistics.median(self.at_once[at_once].cpu_ms)
+
+
+async def measured(
+    made: Callable[[str | None], list[Target]], ways: str, rounds: int, calls: int
+) -> dict[str, Measured]:
+    """Measure targets in interleaved rounds. `made` returns them, for the address of a server over HTTP."""
+    seen: dict[str, Measured] = {}
     up: list[Reached] = []
     async with AsyncExitStack() as stack:
-        url = stack.enter_context(upstream_over_http()) if server == "http" else None
-        for target in targets(place, front, peers, url):
+        url = stack.enter_context(upstream_over_http()) if ways.endswith("-http") else None
+        for target in made(url):
             up.append(await stack.enter_async_context(reached(target)))
+            seen[target.name] = Measured(target.name, up[-1].started_s)
             await measure(up[-1], WARM_UP, 1, Figures())
         for _ in range(rounds):
             for at_once in AT_ONCE:
                 for one in up:
-                    await measure(one, calls, at_once, seen.setdefault((one.target.name, at_once), Figures()))
-        memory = {one.target.name: rss_mb(one.pid) for one in up if one.pid}
+                    await measure(one, calls, at_once, seen[one.target.name].at_once[at_once])
+        for one in up:
+            seen[one.target.name].memory_mb = rss_mb(one.pid) if one.pid else None
+    return seen
+
+
+async def calls_table(place: Path, ways: str, peers: list[str], rounds: int, calls: int) -> None:
+    front, _, server = ways.partition("-")
+    seen = await measured(lambda url: targets(place, front, peers, url), ways, rounds, calls)
     print(f"\n{machine()}")
     print(f"{front} to the client, {server or 'stdio'} to the server, {rounds} rounds of {calls} calls\n")
     print("| path | at once | p50 ms | p95 ms | calls/s | CPU ms a call (median; rounds) | RSS MB | first list s |")
     print("|---|---|---|---|---|---|---|---|")
-    for one in up:
-        for at_once in AT_ONCE:
-            figures = seen[one.target.name, at_once]
-            last = f"{memory[one.target.name]:.0f} | {one.started_s:.1f}" if at_once == 1 and one.pid else " | "
-            print(f"| {one.target.name} | {at_once} | {_row(figures)} | {last} |", flush=True)
+    for one in seen.values():
+        for at_once, figures in one.at_once.items():
+            first = at_once == 1 and one.memory_mb is not None
+            last = f"{one.memory_mb:.0f} | {one.started_s:.1f}" if first else " | "
+            print(f"| {one.name} | {at_once} | {_row(figures)} | {last} |", flush=True)
 
 
 def _row(figures: Figures) -> str:

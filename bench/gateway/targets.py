@@ -106,9 +106,9 @@ def targets(place: Path, front: str, peers: list[str], url: str | None = None) -
     if front == "stdio" or url is not None:
         made.insert(0, Target(name="direct", front=front, command=None, environment={}, url=url))
     for name, everything in (("everything off", False), ("everything on", True)):
-        made.append(_ours(place, front, name, config(place, everything=everything, url=url)))
+        made.append(ours(place, front, name, config(place, everything=everything, url=url)))
     beside = config(place, everything=True, url=url).rename(place / "effects.toml")
-    made.append(replace(_ours(place, front, "everything on, an effect", beside), tool="echo"))
+    made.append(replace(ours(place, front, "everything on, an effect", beside), tool="echo"))
     config(place, everything=True, url=url)
     made += _installed_peers(place, front, peers, url)
     if "fastmcp" in peers and url is None:
@@ -190,9 +190,11 @@ def _environment(more: dict[str, str]) -> dict[str, str]:
     return {"PATH": os.environ["PATH"], "HOME": os.environ["HOME"], "PYTHONPATH": str(ROOT)} | more
 
 
-def _ours(place: Path, front: str, name: str, path: Path) -> Target:
+def ours(place: Path, front: str, name: str, path: Path, clone: Path | None = None) -> Target:
+    """Return our gateway with a settings file. `clone`: of another version, whose code is run in its place."""
     home = place / f"{front} {name}"
     environment = {"XDG_STATE_HOME": str(home / "state"), "XDG_CONFIG_HOME": str(home / "config")}
+    environment |= code_of(clone) if clone is not None else {}
     gateway = [sys.executable, "-P", "-m", "lg_gateway"]
     token = None
     login: list[str] = []
@@ -207,6 +209,12 @@ def _ours(place: Path, front: str, name: str, path: Path) -> Target:
         return [*gateway, "--config", str(path), *where]
 
     return Target(name=name, front=front, command=command, environment=environment, token=token)
+
+
+def code_of(clone: Path) -> dict[str, str]:
+    """Return the environment in which a Python program runs the code of a clone."""
+    folders = ("gateway", "policy", "servers/fs", "servers/exec", "servers/code", "")
+    return {"PYTHONPATH": os.pathsep.join(str(clone / folder) for folder in folders)}
 
 
 @asynccontextmanager

@@ -19,7 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
 from functools import partial
 from pathlib import Path
@@ -89,9 +89,10 @@ async def listed(of: RawStdio) -> bytes:
     return await of.request("tools/list", {})
 
 
-async def lists(place: Path, servers: int) -> Row:
-    """Measure lists of all tools of so many servers."""
+async def lists(place: Path, servers: int, code: Mapping[str, str] | None = None) -> Row:
+    """Measure lists of all tools of so many servers. `code`: more of the environment, to run another version."""
     argv, environment = gateway(place, servers)
+    environment |= code or {}
     async with AsyncExitStack() as stack:
         direct = [await stack.enter_async_context(RawStdio(server(), modern=False)) for _ in range(servers)]
         began = time.perf_counter()

@@ -69,9 +69,14 @@ async def test_an_answer_comes_once_and_who_asks_later_has_it() -> None:
 
 
 async def test_a_cancelled_task_no_longer_waits_for_its_answer() -> None:
-    arrival = Arrival(asyncio.get_running_loop())
-    task = asyncio.ensure_future(asyncio.wait_for(arrival, 60))
-    await asyncio.sleep(0)
+    arrival, waits = Arrival(asyncio.get_running_loop()), asyncio.Event()
+
+    async def wait() -> None:
+        waits.set()
+        await arrival
+
+    task = asyncio.create_task(wait())
+    await waits.wait()
     task.cancel()
     await asyncio.wait([task])
     assert (task.cancelled(), arrival.cancelled()) == (True, True)
