@@ -1,10 +1,13 @@
 """Stops a run: the first Ctrl-C lets the current call finish; the second, or SIGTERM, ends the run at once.
 
+So does the end of the terminal (SIGHUP). What the run changed is in its report then, which `lg-orch runs show` prints.
+
 A worker drives several runs in one process, and asks each on its own (`StopRequests`).
 """
 
 from __future__ import annotations
 
+import os
 import signal
 from typing import TYPE_CHECKING, TypeVar
 
@@ -55,7 +58,7 @@ class StopRequests:
 async def stoppable(
     work: Callable[[], Awaitable[T]], ask_to_stop: Callable[[], bool], requests: StopRequests | None = None
 ) -> T:
-    """Run `work`; on a first SIGINT call `ask_to_stop`, and unless it returns true, or on SIGTERM, cancel the work.
+    """Run `work`; on a first SIGINT call `ask_to_stop`, and unless it returns true, or on an end, cancel the work.
 
     With `requests` these count, and signals do not. Raises `Interrupted` for cancelled work, and what the work raises.
     """
@@ -68,14 +71,7 @@ async def stoppable(
                 task_status.started()
                 await requests.watch(ask_to_stop, group.cancel_scope.cancel)
                 return
-            asked = False
-            with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as received:
-                task_status.started()
-                async for number in received:
-                    if number == signal.SIGINT and not asked and ask_to_stop():
-                        asked = True
-                        continue
-                    group.cancel_scope.cancel()
+            await _watch_signals(ask_to_stop, group.cancel_scope.cancel, task_status)
 
         await group.start(watch)
         try:
@@ -93,6 +89,37 @@ async def stoppable(
     if not done:
         raise Interrupted("the run was stopped" if requests is not None else "the run was stopped by a signal")
     return done[0]
+
+
+async def _watch_signals(
+    ask_to_stop: Callable[[], bool], cancel: Callable[[], None], task_status: TaskStatus[None]
+) -> None:
+    asked, terminals = False, [descriptor for descriptor in (1, 2) if os.isatty(descriptor)]
+    with anyio.open_signal_receiver(signal.SIGINT, *_ends()) as received:
+        task_status.started()
+        async for number in received:
+            if number == signal.SIGINT and not asked and ask_to_stop():
+                asked = True
+                continue
+            if number not in (signal.SIGINT, signal.SIGTERM):
+                _leave(terminals)
+            cancel()
+
+
+def _ends() -> list[signal.Signals]:
+    """The signals that end a run at once. A program under `nohup` goes on when its terminal is closed."""
+    hangup: signal.Signals | None = getattr(signal, "SIGHUP", None)
+    if hangup is None or signal.getsignal(hangup) == signal.SIG_IGN:
+        return [signal.SIGTERM]
+    return [signal.SIGTERM, hangup]
+
+
+def _leave(terminals: list[int]) -> None:
+    """Print nowhere from now on: writing to a terminal that was closed fails."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for descriptor in terminals:
+        os.dup2(nowhere, descriptor)
+    os.close(nowhere)
 
 
 def _only(errors: ExceptionGroup[Exception]) -> LgError | None:

@@ -79,4 +79,7 @@ class EventBus:
 
     def _show(self, event: Event) -> None:
         for listener in self._listeners:
-            listener.show(event)
+            try:
+                listener.show(event)
+            except OSError:  # a closed pipe or terminal: who no longer looks does not end the run
+                self._listeners = tuple(other for other in self._listeners if other is not listener)

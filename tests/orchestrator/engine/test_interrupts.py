@@ -1,4 +1,4 @@
-"""Runs that are stopped: by Ctrl-C, by SIGTERM, by SIGKILL. Real processes, real signals."""
+"""Runs that are stopped: by Ctrl-C, SIGTERM, SIGHUP and SIGKILL. Real processes, real signals."""
 
 from __future__ import annotations
 
@@ -11,7 +11,11 @@ from typing import Any
 import jsonschema
 import pytest
 
+from lg_orch.contracts.events import Event
 from lg_orch.contracts.schemas import schema
+from lg_orch.recording.event_bus import EventBus
+from lg_orch.recording.journal import Journal, read_journal
+from lg_policy.secrets.masking import Masker
 from tests.orchestrator.programs import lg_orch, running
 from tests.small_environment import pytest_environment
 
@@ -87,13 +91,20 @@ def test_the_second_ctrl_c_ends_the_run_at_once(project: Path) -> None:
     assert commands(trace_of(project))[-1]["result"]["exit_code"] == 0
 
 
-@pytest.mark.parametrize("moment", [("node", "run", "begin"), ("tool", "fs__list_files", "begin")])
-def test_sigterm_ends_the_run_at_any_moment_and_the_trace_is_written(
-    project: Path, moment: tuple[str, str, str]
+@pytest.mark.parametrize(
+    ("number", "moment"),
+    [
+        (signal.SIGTERM, ("node", "run", "begin")),
+        (signal.SIGTERM, ("tool", "fs__list_files", "begin")),
+        (signal.SIGHUP, ("tool", "fs__list_files", "begin")),
+    ],
+)
+def test_a_signal_to_end_ends_the_run_at_any_moment_and_the_trace_is_written(
+    project: Path, number: signal.Signals, moment: tuple[str, str, str]
 ) -> None:
     with running("summarize repo", "--trace", cwd=project) as run:
         run.wait_for(*moment)
-        run.process.send_signal(signal.SIGTERM)
+        run.process.send_signal(number)
         status, out, err = run.end()
     assert status == 130, err
     assert json.loads(out)["status"] == "interrupted"
@@ -114,3 +125,22 @@ def test_after_sigkill_the_next_command_completes_the_trace(project: Path) -> No
     assert (trace["status"], trace["final"]) == ("killed", None)
     assert event["seq"] in [kept["seq"] for kept in trace["events"]]
     assert "completed the trace" not in lg_orch("runs", "list", cwd=project).stderr
+
+
+def test_a_reader_who_leaves_does_not_end_the_run(tmp_path: Path) -> None:
+    seen: list[int] = []
+
+    class Leaves:
+        def show(self, event: Event) -> None:
+            if event.seq > 1:
+                raise BrokenPipeError
+
+    class Stays:
+        def show(self, event: Event) -> None:
+            seen.append(event.seq)
+
+    bus = EventBus(Journal(tmp_path / "journal.jsonl"), Masker(b"k" * 32), [Leaves(), Stays()])
+    for _ in range(3):
+        bus.emit("thought", "run", "note", {"text": "said"})
+    assert seen == [1, 2, 3]
+    assert [event.seq for event in read_journal(tmp_path / "journal.jsonl")] == [1, 2, 3]
