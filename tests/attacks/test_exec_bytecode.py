@@ -53,6 +53,20 @@ async def test_bytecode_of_the_root_is_not_run(
         assert (await output(executor, SHOW)).strip() == "source 1"
 
 
+@pytest.mark.attack("Hostile repository", "bytecode for a Python that ignores its environment")
+@pytest.mark.parametrize("options", [["-I"], ["-B", "-W", "ignore", "-sE"]])
+async def test_bytecode_of_the_root_is_not_run_by_a_python_that_ignores_its_environment(
+    root: Path, tmp_path: Path, options: list[str]
+) -> None:
+    source = root / "calc.py"
+    source.write_text("x = 'bytecode'\n")
+    py_compile.compile(str(source), invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH)
+    source.write_text("x = 'source 1'\n")
+    chosen = settings(commands={"py": {**PY, "prefix": options}})
+    with sandboxed(root, tmp_path / "scratch", chosen, state=tmp_path / "state") as executor:
+        assert (await output(executor, SHOW)).strip() == "source 1"
+
+
 @pytest.mark.attack("Hostile repository", "a command that changes the bytecode which later commands read")
 async def test_bytecode_of_the_interpreter_cannot_be_changed_for_later_commands(executor: Executor) -> None:
     shown = await output(executor, POISON)

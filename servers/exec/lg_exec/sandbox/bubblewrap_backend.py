@@ -16,7 +16,7 @@ from lg_exec.sandbox.bubblewrap_command import Sandboxed, Start
 from lg_exec.sandbox.interface import CommandJob, ContainmentReport
 from lg_exec.sandbox.layout import HOME, TMP, Layout
 from lg_exec.sandbox.lifeline import GROUPS
-from lg_exec.sandbox.python_bytecode import PythonBytecode, shared_folder
+from lg_exec.sandbox.python_bytecode import PythonBytecode, shared_folder, with_prefix
 from lg_policy.changes.removal import remove_tree
 from lg_policy.errors import SandboxUnavailable
 from lg_policy.sandbox import seccomp
@@ -162,7 +162,7 @@ class BubblewrapBackend:
         return Start(
             bwrap=self._binary.path,
             layout=layout,
-            command=(job.program.path, *job.args),
+            command=with_prefix(job.program.path, job.args, _BYTECODE),
             env=self._env(job),
             network=job.network,
             seccomp=self._filter,

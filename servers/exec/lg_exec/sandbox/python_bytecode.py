@@ -15,10 +15,11 @@ import glob
 import hashlib
 import logging
 import os
+import re
 import tempfile
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -43,6 +44,28 @@ _CACHE = "__pycache__"
 _PACKAGES = frozenset(("site-packages", "dist-packages"))
 _OF_ENVIRONMENT = "pyvenv.cfg"
 _UNFINISHED = ".new-"
+_PYTHON = re.compile(r"python(?:3(?:\.\d+)?t?)?")
+_IGNORES = re.compile(r"-[A-Za-z]*[IE][A-Za-z]*")
+_LAST = re.compile(r"-[A-Za-z]*[cm]")
+
+
+def with_prefix(program: str, args: Sequence[str], prefix: str) -> tuple[str, ...]:
+    """Return a command; of a Python that is told to ignore its environment, with the prefix as an option.
+
+    Not covered: a Python that another program starts with `-I` or `-E`.
+    """
+    ignores = _PYTHON.fullmatch(os.path.basename(program)) is not None and any(map(_IGNORES.fullmatch, _options(args)))
+    return (program, *(("-X", f"pycache_prefix={prefix}") if ignores else ()), *args)
+
+
+def _options(args: Sequence[str]) -> Iterator[str]:
+    """Yield the options of Python itself, which stand before its script, `-c` or `-m`."""
+    for before, arg in zip(("", *args), args, strict=False):
+        if before in ("-X", "-W"):
+            continue  # what such an option is given
+        if not arg.startswith("-") or _LAST.match(arg):
+            return
+        yield arg
 
 
 def shared_folder(root: str) -> str | None:
