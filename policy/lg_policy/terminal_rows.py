@@ -68,13 +68,13 @@ def rows_of(text: str, width: int) -> list[str]:
 
 
 def columns_of(stream: TextIO | None) -> int | None:
-    """Return how many columns the terminal has that a stream goes to; `None` where it goes to none."""
+    """Return how many columns the terminal has that a stream goes to; `None` for none, and for one that does not say."""
     if stream is None or not stream.isatty():  # a stream that was closed before the start is none
         return None
     try:
-        return os.get_terminal_size(stream.fileno()).columns or WIDTH
+        return os.get_terminal_size(stream.fileno()).columns or None
     except (OSError, ValueError):
-        return WIDTH
+        return None
 
 
 def fitting(text: str, stream: TextIO | None) -> str:

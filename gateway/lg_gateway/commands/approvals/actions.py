@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import os
 import re
+import shutil
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -37,7 +38,7 @@ from lg_policy.config.loading import load_settings
 from lg_policy.errors import ConfigError, LgError, UnknownName, UsageError
 from lg_policy.printing import one_line, quote, visible
 from lg_policy.state import StateDir, find_states, state_home
-from lg_policy.terminal_rows import WIDTH, columns_of, relaid
+from lg_policy.terminal_rows import WIDTH, relaid
 
 RECENT = 100
 NAMED_FILES = 3
@@ -252,7 +253,7 @@ def _show(stores: Stores, args: argparse.Namespace) -> int:
     if args.json:
         print_json(_as_json(pending), indent=2, sort_keys=True)
         return 0
-    say(shown(pending, columns_of(sys.stdout) or WIDTH))
+    say(shown(pending, shutil.get_terminal_size((WIDTH, 0)).columns))
     if approval.decided_by:
         reason = f", reason: {quote(approval.reason, limit=500)}" if approval.reason else ""
         say(f"\n{approval.state} by {visible(approval.decided_by)}{reason}")

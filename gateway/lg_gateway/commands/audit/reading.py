@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import sys
 import time
 from collections.abc import Callable
@@ -64,7 +65,8 @@ def _list(tx: Tx, args: argparse.Namespace, _located: GatewayLocation) -> int:
     if args.json or args.records:
         return _list_records(tx, args, wanted)
     rows = newest_calls(tx, wanted, args.limit)
-    for row in table(rows, columns_of(sys.stdout)):
+    width = shutil.get_terminal_size((WIDTH, 0)).columns if sys.stdout.isatty() else None
+    for row in table(rows, width):
         say(row)
     _tell_sealed(tx, missing=len(rows) < args.limit)
     return 0
@@ -122,7 +124,7 @@ def _show_question(tx: Tx, records: list[dict[str, Any]], approvals: ApprovalTab
 
 
 def _relaid(text: str) -> str:
-    return relaid(text, columns_of(sys.stdout) or WIDTH)
+    return relaid(text, shutil.get_terminal_size((WIDTH, 0)).columns)
 
 
 def _show_result(tx: Tx, records: list[dict[str, Any]], outcomes: OutcomeTable) -> int:

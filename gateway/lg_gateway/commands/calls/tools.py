@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import sys
+import shutil
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -12,7 +12,6 @@ from lg_gateway.commands.terminal.output import fail, print_json, say, word
 from lg_gateway.serving.running import prepare_from, running_gateway
 from lg_policy.printing import display_width, one_line
 from lg_policy.rules.decisions import Kind
-from lg_policy.terminal_rows import columns_of
 from lg_policy.wire.call_metadata import EFFECT
 
 if TYPE_CHECKING:
@@ -45,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
                 }
                 print_json(dumped, indent=2)
             else:
-                room = columns_of(sys.stdout) or DESCRIPTION_WIDTH + NAME_WIDTH + 1
+                room = shutil.get_terminal_size((DESCRIPTION_WIDTH + NAME_WIDTH + 1, 0)).columns
                 for item in [item for items in lists.values() for item in items]:
                     say(_row(args.command, item, max(LEAST_WIDTH, room)))
             return _report_down(gateway)
