@@ -68,7 +68,7 @@ def rows_of(text: str, width: int) -> list[str]:
 
 
 def columns_of(stream: TextIO | None) -> int | None:
-    """Return how many columns the terminal has that a stream goes to; `None` for none, and for one that does not say."""
+    """Return how many columns the terminal of a stream has; `None` for none, and for one that does not say."""
     if stream is None or not stream.isatty():  # a stream that was closed before the start is none
         return None
     try:
