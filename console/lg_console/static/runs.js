@@ -55,9 +55,22 @@ document.addEventListener("click", async (event) => {
 // A run that has begun to wait is news for somebody who looks elsewhere: the run of this page, or one of the list.
 function waiting(root) { return new Set([...root.querySelectorAll("[data-state=waiting]")].map((found) => found.dataset.run)); }
 
+// On a narrow screen the graph shows the node that is being visited, or the last one that was.
+function showActive(root) {
+  const box = document.querySelector(".graph");
+  const node = box?.querySelector(".active") ?? [...(box?.querySelectorAll(".seen") ?? [])].pop();
+  const name = node?.parentElement.textContent;
+  if (!node || name === root.dataset.shown) return;
+  root.dataset.shown = name;
+  const [at, room] = [node.getBoundingClientRect(), box.getBoundingClientRect()];
+  box.scrollLeft += at.left + at.width / 2 - room.left - room.width / 2;
+}
+
 refreshers.push((page) => {
   const before = waiting(document);
   const fresh = [...waiting(page)].filter((run) => !before.has(run));
   replaceParts(page);
+  requestAnimationFrame(() => showActive(document.documentElement));
   if (fresh.length) notify(fresh.length === 1 ? "A run waits for you." : `${fresh.length} runs wait for you.`);
 });
+showActive(document.documentElement);
