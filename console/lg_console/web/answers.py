@@ -131,7 +131,8 @@ def _to_login(request: Request) -> Response:
     if request.method == "GET" and BROWSED in request.headers.get("accept", ""):
         path = request.url.path + (f"?{request.url.query}" if request.url.query else "")
         return RedirectResponse(f"/login?next={quote(path)}", status_code=303, headers=HEADERS)
-    body = {"error": {"code": "not_logged_in", "message": "log in first", "hint": "an operator's token, or /login"}}
+    hint = "send an operator's token as `Authorization: Bearer TOKEN`, or log in at /login"
+    body = {"error": {"code": "not_logged_in", "message": "log in first", "hint": hint}}
     return as_json(body, 401)
 
 

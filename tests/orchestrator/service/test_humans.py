@@ -63,6 +63,8 @@ def test_a_run_is_approved_undone_and_forked_over_the_api(api: Api, root: Path) 
     assert "a-r0001" in question["message"]
     assert api.until(run_id, "done", "failed", "unchecked", "waiting")["state"] in ("done", "unchecked")
     assert (root / "log.txt").read_text() == AFTER
+    late = api("POST", f"/v1/runs/{run_id}/say", {"text": "one more thing"})
+    assert (late.status, late.json["code"]) == (409, "conflict"), "guidance that nobody would hear is not taken"
 
     patch = api("GET", f"/v1/runs/{run_id}/artifacts/changes.patch").data.decode()
     assert "+a-r0001" in patch

@@ -53,7 +53,9 @@ def run(args: argparse.Namespace) -> int:
             told = f"no login: every program on this machine can call tools as {word(setup.identity)}"
             tell_start(told, setup.settings.log)
     if args.console and (flags.transport != "http" or args.workers != 1 or place is not None):
-        raise ConfigError("--console needs --transport http, and one worker")
+        raise ConfigError(
+            "--console needs --transport http, and one worker", hint="add --transport http, and leave --workers out"
+        )
     if args.workers != 1 and place is None:
         return _with_workers(args.workers, flags, setup.settings.log, login=login)
 

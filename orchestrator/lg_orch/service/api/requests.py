@@ -129,7 +129,12 @@ async def _body(request: Request, model: type[BaseModel], limit: int, optional: 
         return model.model_validate({})
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/json":
-        raise ApiError(415, "invalid_request", "the body is not application/json", hint="send it as application/json")
+        raise ApiError(
+            415,
+            "invalid_request",
+            "the body is not application/json",
+            hint="send the header Content-Type: application/json",
+        )
     try:
         value = json.loads(data, parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:
