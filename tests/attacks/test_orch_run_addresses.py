@@ -26,7 +26,8 @@ READ = (
 )
 CHANGED: tuple[tuple[str, Any], ...] = (
     ("answer", {"question": "x", "decision": "approve"}), ("say", {"text": "x"}), ("resume", None),
-    ("fork", {"step": 1}), ("undo", {}), ("undo", {"preview": True}), ("undo", {"change_sets": ["x"]}), ("cancel", None),
+    ("fork", {"step": 1}), ("undo", {}), ("undo", {"preview": True}), ("undo", {"change_sets": ["x"]}),
+    ("cancel", None),
 )  # fmt: skip
 PAGES = ("", "/undo", "/export", "/compare/last", "?at=1", "?at=99999999", "?tab=report")
 

@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import threading
+from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     import argparse
     import asyncio
     import socket
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     import uvicorn
@@ -173,7 +174,21 @@ async def _serve_with_console(served: ServedRuns, address: str, listener: socket
             file=sys.stderr,
             flush=True,
         )
-    await server_of(served.service, served.routes, served.console.streams.close).serve(sockets=[listener])
+    server = server_of(served.service, served.routes, served.console.streams.close)
+    async with anyio.create_task_group() as group:
+        group.start_soon(_until_signal, server)
+        await server.serve(sockets=[listener])
+        group.cancel_scope.cancel()
+
+
+async def _until_signal(server: uvicorn.Server) -> None:
+    """Have the server end when a signal arrives; a second one ends the process at once."""
+    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as received:
+        async for number in received:
+            if server.should_exit:
+                signal.signal(number, signal.SIG_DFL)
+                signal.raise_signal(number)
+            server.should_exit = True
 
 
 def drive_runs(args: argparse.Namespace, parts: Parts) -> int:
@@ -218,6 +233,11 @@ def server_of(
     from lg_policy.wire.http_limits import limited_protocol, quiet_logs
 
     class RunServer(uvicorn.Server):
+        @contextmanager
+        def capture_signals(self) -> Iterator[None]:
+            """Leave signals alone: uvicorn raises each again, which would end the process before its runs stop."""
+            yield
+
         async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
             service.closing.set()
             on_exit()
