@@ -34,20 +34,17 @@ RULE = '[[gateway.rules]]\ntools = ["a__echo"]\neffect = "allow"\n'
 
 
 @pytest.mark.usefixtures("programs_by_fork")
-def test_a_rule_is_said_never_to_have_matched_once_it_could_have(tmp_path: Path) -> None:
-    config = str(write_config(tmp_path, server("a"), RULE))
-    assert "never matched" not in run("doctor", "--config", config).stdout
-    assert run("call", "a__meta", "{}", "--config", config).returncode != 0
-    assert "never matched here: 0" in run("doctor", "--config", config).stdout
-
-
-@pytest.mark.usefixtures("programs_by_fork")
-def test_a_gateway_for_callers_over_http_is_told_to_make_a_token(tmp_path: Path) -> None:
-    config = str(write_config(tmp_path, server("a"), '[gateway.http]\nallowed_hosts = ["tools.example.com"]\n'))
+def test_before_the_first_call_no_rule_has_missed_one_and_callers_over_http_need_a_token(tmp_path: Path) -> None:
+    over_http = '[gateway.http]\nallowed_hosts = ["tools.example.com"]\n'
+    config = str(write_config(tmp_path, server("a"), RULE, over_http))
     shown = run("doctor", "--config", config, HOME=str(tmp_path)).stdout
+    assert "never matched" not in shown
     assert "next: clients: run `lg-gateway tokens create NAME`" in shown
+    assert run("call", "a__meta", "{}", "--config", config).returncode != 0
     assert run("tokens", "create", "ada", "--config", config).returncode == 0
-    assert "tokens create" not in run("doctor", "--config", config, HOME=str(tmp_path)).stdout.rpartition("next:")[2]
+    shown = run("doctor", "--config", config, HOME=str(tmp_path)).stdout
+    assert "never matched here: 0" in shown
+    assert "tokens create" not in shown.rpartition("next:")[2]
 
 
 @pytest.mark.usefixtures("programs_by_fork")

@@ -8,8 +8,7 @@ import pytest
 
 from lg_gateway.cli import main
 from lg_orch.cli import main as orch
-from tests.gateway.commands.support_commands import run
-from tests.gateway.rig import ALLOW_ALL, server, write_config
+from lg_policy.state import open_state
 
 LOOKING = (
     "audit list",
@@ -45,10 +44,8 @@ def test_so_does_a_command_that_looks_for_runs(
     assert not mistyped.exists()
 
 
-@pytest.mark.usefixtures("programs_by_fork")
-def test_a_gateway_that_makes_its_state_directory_says_so_once(tmp_path: Path) -> None:
-    words = ("tools", "--config", str(write_config(tmp_path, server("a"), ALLOW_ALL)), "--state-dir")
-    assert (
-        f"made the state directory '{tmp_path}/new', which was not there" in run(*words, str(tmp_path / "new")).stderr
-    )
-    assert "made the state directory" not in run(*words, str(tmp_path / "new")).stderr
+def test_a_state_directory_that_is_made_is_told_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "root").mkdir()
+    for _ in range(2):
+        open_state(root=tmp_path / "root", explicit=tmp_path / "new")
+    assert caplog.messages == [f"made the state directory '{tmp_path}/new', which was not there"]
