@@ -77,8 +77,16 @@ SERVERS = (
     Server("mcp-server-time", False, "mcp-server-time", calls=(("convert_time", {
         "source_timezone": "UTC", "time": "12:00", "target_timezone": "Asia/Tokyo"}),)),
     Server("mcp-server-fetch", False, "mcp-server-fetch"),
+    Server("fastmcp", False, "fastmcp", ("run", "{folder}/server.py", "--no-banner"), (("greet", {"name": "x"}),)),
 )  # fmt: skip
 """Those without calls need a network, a browser or an account for theirs; they are listed."""
+FASTMCP = """\
+from fastmcp import FastMCP
+mcp = FastMCP("greeter")
+@mcp.tool
+def greet(name: str) -> dict[str, str]:
+    return {"greeting": f"Hello {name}"}
+"""
 
 
 def main() -> None:
@@ -100,6 +108,7 @@ async def _server_row(server: Server, packages: Path, folder: Path) -> str:
     own, root = folder / "own", str(folder / "own")
     await anyio.run_process(["git", "init", "-q", root])
     own.joinpath("a.txt").write_text("text\n", "utf-8")
+    own.joinpath("server.py").write_text(FASTMCP, "utf-8")
     try:
         program = str(installed(server.package, packages, npm=server.npm) / server.program)
     except (OSError, subprocess.SubprocessError) as error:
