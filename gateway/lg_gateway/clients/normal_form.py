@@ -108,8 +108,12 @@ def _fit_shapes(values: Raw) -> None:
         values["args"] = [_as_text(value) for value in values["args"]]
     if isinstance(values.get("env"), list):
         values["env"] = _pairs(values["env"])
+    if not isinstance(values.get("args", []), list):
+        raise UnusableEntry("args must be a list of texts")
     for key in ("env", "headers"):
-        if isinstance(values.get(key), dict):
+        if not isinstance(values.get(key, {}), dict):
+            raise UnusableEntry(f"{key} must be an object")
+        if key in values:
             values[key] = {inner: _as_text(value) for inner, value in values[key].items() if value is not None}
     for key in _TEXTS:
         if key in values and not isinstance(values[key], str):

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lg_gateway.clients.entry import UnusableEntry
-from lg_gateway.clients.formats.documents import read_document
+from lg_gateway.clients.formats.documents import Document, read_document
 from lg_gateway.clients.placeholders import Syntaxes, Translation
-from lg_gateway.clients.reading import read_client_file
+from lg_gateway.clients.reading import read_client_file, servers_of
 from lg_gateway.clients.recognition import CLIENTS, recognise
 from lg_gateway.clients.values import PLACEHOLDER, Values
 from lg_policy.errors import ConfigError
@@ -155,3 +155,26 @@ def test_a_server_that_claude_code_has_off_for_a_project_is_off_here_for_that_pr
     assert [there.servers[name].enabled for name in ("a", "b")] == [False, True]
     assert "disabledMcpServers says so" in there.entries["a"].notes[0]
     assert read_client_file(file).servers["a"].enabled
+
+
+KEYS = (
+    "command", "args", "env", "envs", "environment", "env_vars", "env_keys", "env_http_headers", "headers", "url",
+    "uri", "http_headers", "requestOptions", "apiKey", "bearer_token_env_var", "type", "transport", "timeout", "disabled",
+    "autoApprove", "alwaysAllow", "tools", "trust", "auth", "oauth", "cwd", "envFile", "excludeTools", "enabled_tools",
+)  # fmt: skip
+ODD = (0, 1, -1.5, True, False, "", "x", [], [1], [{}], {}, {"a": [1]}, {"a": {"b": None}}, [["x"]])
+
+
+@pytest.mark.parametrize("client", sorted(CLIENTS))
+def test_a_value_of_any_kind_under_any_key_costs_that_entry_at_most(tmp_path: Path, client: str) -> None:
+    row = CLIENTS[client]
+    entries: dict[str, Any] = {"good": {"command": "c", "cmd": "c", "type": "stdio"}}
+    for number, (key, value) in enumerate((key, value) for key in KEYS for value in ODD):
+        entries[f"s{number}"] = {"command": "c", "cmd": "c", "type": "stdio", key: value}
+        entries[f"u{number}"] = {"url": "https://a.example", "type": "http", key: value}
+    content: Any = entries
+    for step in reversed(row.tables[0]):
+        content = {step: content}
+    found = servers_of(Document(path=tmp_path / "file", format="json", content=content), client=client)
+    assert found.entries.keys() | found.unusable.keys() == entries.keys()
+    assert "good" in found.entries

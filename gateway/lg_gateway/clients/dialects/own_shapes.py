@@ -40,16 +40,19 @@ def _codex(entry: Raw, reading: Reading) -> Raw:
     if entry.get("bearer_token") is not None:
         raise UnusableEntry("bearer_token is refused by Codex too", hint="use bearer_token_env_var")
     env = _table(entry.pop("env", None), "env")
-    for variable in entry.pop("env_vars", None) or ():
+    variables = entry.pop("env_vars", None) or []
+    if not isinstance(variables, list):
+        raise UnusableEntry("env_vars must be a list of names")
+    for variable in variables:
         name = variable.get("name") if isinstance(variable, dict) else variable
         if not isinstance(name, str):
             raise UnusableEntry("env_vars must be a list of names")
         env.setdefault(name, f"${{{name}:-}}")
     headers = _table(entry.pop("http_headers", None), "http_headers")
     for header, variable in _table(entry.pop("env_http_headers", None), "env_http_headers").items():
-        headers[header] = f"${{{variable}}}"
+        headers[header] = f"${{{_text(variable, 'env_http_headers')}}}"
     if (token := entry.pop("bearer_token_env_var", None)) is not None:
-        headers["Authorization"] = f"Bearer ${{{token}}}"
+        headers["Authorization"] = f"Bearer ${{{_text(token, 'bearer_token_env_var')}}}"
     entry |= {"env": env, "headers": headers}
     times(entry, reading, "tool_timeout_sec", unit="s")
     times(entry, reading, "startup_timeout_ms", target="connect_timeout_s", unit="ms")
@@ -109,7 +112,7 @@ def _continue(entry: Raw, reading: Reading) -> Raw:
     options = _table(entry.pop("requestOptions", None), "requestOptions")
     headers = _table(options.get("headers"), "requestOptions.headers") | _table(entry.pop("headers", None), "headers")
     if (key := entry.pop("apiKey", None)) is not None:
-        headers.setdefault("Authorization", f"Bearer {key}")
+        headers.setdefault("Authorization", f"Bearer {_text(key, 'apiKey')}")
     entry["headers"] = headers
     times(entry, reading, "connectionTimeout", target="connect_timeout_s", unit="ms")
     drop(entry, ("sourceFile", "faviconUrl"))
@@ -149,6 +152,12 @@ def _anything(entry: Raw, reading: Reading) -> Raw:
     propose(entry, reading, "autoapprove")
     drop(entry, ("source", "remote"))
     return common(entry, reading)
+
+
+def _text(value: Any, key: str) -> str:
+    if not isinstance(value, str):
+        raise UnusableEntry(f"{key} must be a text")
+    return value
 
 
 def _table(value: Any, key: str) -> Raw:
