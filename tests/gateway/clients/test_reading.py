@@ -159,8 +159,9 @@ def test_a_server_that_claude_code_has_off_for_a_project_is_off_here_for_that_pr
 
 KEYS = (
     "command", "args", "env", "envs", "environment", "env_vars", "env_keys", "env_http_headers", "headers", "url",
-    "uri", "http_headers", "requestOptions", "apiKey", "bearer_token_env_var", "type", "transport", "timeout", "disabled",
-    "autoApprove", "alwaysAllow", "tools", "trust", "auth", "oauth", "cwd", "envFile", "excludeTools", "enabled_tools",
+    "uri", "http_headers", "requestOptions", "apiKey", "bearer_token_env_var", "type", "transport", "timeout",
+    "disabled", "autoApprove", "alwaysAllow", "tools", "trust", "auth", "oauth", "cwd", "envFile", "excludeTools",
+    "enabled_tools",
 )  # fmt: skip
 ODD = (0, 1, -1.5, True, False, "", "x", [], [1], [{}], {}, {"a": [1]}, {"a": {"b": None}}, [["x"]])
 
