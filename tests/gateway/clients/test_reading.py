@@ -163,7 +163,7 @@ KEYS = (
     "disabled", "autoApprove", "alwaysAllow", "tools", "trust", "auth", "oauth", "cwd", "envFile", "excludeTools",
     "enabled_tools",
 )  # fmt: skip
-ODD = (0, 1, -1.5, True, False, "", "x", [], [1], [{}], {}, {"a": [1]}, {"a": {"b": None}}, [["x"]])
+ODD: tuple[Any, ...] = (0, 1, -1.5, True, False, "", "x", [], [1], [{}], {}, {"a": [1]}, {"a": {"b": None}}, [["x"]])
 
 
 @pytest.mark.parametrize("client", sorted(CLIENTS))
