@@ -102,7 +102,11 @@ def test_what_a_program_needs_is_found_without_running_it(tmp_path: Path) -> Non
 def test_doctor_says_who_is_confined_what_was_refused_and_that_calls_are_halted(tmp_path: Path) -> None:
     require(sandbox_binary() is not None, "no bubblewrap")
     free = f"[gateway.servers.free]\ncommand = {json.dumps(sys.executable)}\nargs = [{json.dumps(str(SERVER))}]\n"
-    setup = make_setup(tmp_path, confined_server(network=["now.example"]), free + 'mode = "legacy"\n', ALLOW_ALL)
+    npx = tmp_path / "npx"
+    npx.write_text("#!/bin/sh\nexit 1\n")
+    npx.chmod(0o755)
+    new = f'[gateway.servers.new]\ncommand = "{npx}"\nmode = "legacy"\nsandbox = {{}}\n'
+    setup = make_setup(tmp_path, confined_server(network=["now.example"]), free + 'mode = "legacy"\n', new, ALLOW_ALL)
     kept = setup.state.path / "servers" / "box" / "refused-hosts"
     kept.parent.mkdir(parents=True)
     kept.write_text("api.example.com:443\nnow.example:443\n")
@@ -116,3 +120,5 @@ def test_doctor_says_who_is_confined_what_was_refused_and_that_calls_are_halted(
     assert any("hosts that it may not reach: api.example.com:443; add it with" in line for line in lines)
     assert any(line.startswith("ok free runs with all your rights; to confine it: sandbox = { read") for line in lines)
     assert kept.read_text() == "api.example.com:443\n"
+    index = 'let its first start reach your package index: [gateway.servers.new] sandbox = { network = ["HOST"] }'
+    assert lines[-1] == f"next: new: {index}"

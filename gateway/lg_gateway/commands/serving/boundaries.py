@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -43,6 +44,19 @@ def server_boundary(spec: ServerSpec) -> Iterator[tuple[str, bool]]:
     shown = len(confinement.read) + len(confinement.write)
     yield f"in a sandbox: {reached}; {shown} paths of yours", False
     yield from _refused(confinement.refusals, confinement.network, confinement.add_with)
+
+
+def cannot_download(spec: ServerSpec) -> str:
+    """Return what to do about a server that is down and whose sandbox does not let it be downloaded; "" for others."""
+    from lg_gateway.confinement.package_indexes import downloads
+
+    confinement = spec.launch.confinement if spec.launch is not None else None
+    if spec.launch is None or confinement is None or confinement.network:
+        return ""
+    if not downloads(os.path.basename(spec.launch.argv[0])):
+        return ""
+    host = confinement.add_with.removeprefix("add it with: ").replace("{host}", "HOST")
+    return f"let its first start reach your package index: {host}"
 
 
 def _refused(path: str, network: tuple[str, ...], add_with: str) -> Iterator[tuple[str, bool]]:

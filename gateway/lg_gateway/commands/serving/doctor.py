@@ -93,13 +93,14 @@ def _boundaries(gateway: Gateway) -> list[Finding]:
 
 
 def _servers(gateway: Gateway) -> list[Finding]:
+    from lg_gateway.commands.serving.boundaries import cannot_download
     from lg_gateway.upstreams.upstream import UpstreamState
 
     findings = []
     for name, upstream in sorted(gateway.upstreams.items()):
         if upstream.state is not UpstreamState.UP:
             login = f"`lg-gateway login {name}"  # of one caller, or of all
-            then = f"run {login}`" if login in str(upstream.error) else ""
+            then = f"run {login}`" if login in str(upstream.error) else cannot_download(upstream.spec)
             findings.append(Finding(what=name, text=f"{upstream.state}: {upstream.error}", bad=True, then=then))
             continue
         entries = [entry for entry in gateway.catalog.entries() if entry.server.name == name]
