@@ -173,8 +173,8 @@ class Relay:
             return
         ended, self._ended = self._ended, []
         for reply in ended:
-            if reply.ended is not None:
-                reply.ended.come(at_once=go_on and not self._open)
+            if reply.ended is not None:  # a report of progress that came before is still on its way
+                reply.ended.come(at_once=go_on and not self._open and reply.progress is None)
 
     def failed(self, number: Id, error: t.ErrorData, *, lost: str = "") -> t.JSONRPCMessage:
         """Return the answer to a request that the server's HTTP front refused. `lost`: it got no answer either."""

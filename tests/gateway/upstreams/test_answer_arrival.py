@@ -7,7 +7,8 @@ from collections.abc import Callable
 
 import pytest
 
-from lg_gateway.upstreams.replies import Arrival
+from lg_gateway.upstreams.relay import Relay
+from lg_gateway.upstreams.replies import Arrival, Reply
 
 pytestmark = pytest.mark.anyio
 
@@ -80,3 +81,30 @@ async def test_a_cancelled_task_no_longer_waits_for_its_answer() -> None:
     task.cancel()
     await asyncio.wait([task])
     assert (task.cancelled(), arrival.cancelled()) == (True, True)
+
+
+async def test_an_answer_does_not_overtake_a_report_of_progress_that_came_before_it() -> None:
+    said: list[str] = []
+
+    async def report(progress: float, total: float | None, message: str | None) -> None:
+        said.append(f"{progress} of {total}: {message}")
+
+    loop, waits = asyncio.get_running_loop(), asyncio.Event()
+    arrival, relay = Arrival(loop), Relay("a")
+    relay.sent_directly(7, "tools/call", Reply(progress=report, ended=arrival))
+
+    async def wait() -> None:
+        waits.set()
+        await arrival
+        said.append("answer")
+
+    def come() -> None:
+        line = b'{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":7,"progress":1}}'
+        relay.received_now(line, go_on=True)
+        relay.received_now(b'{"jsonrpc":"2.0","id":7,"result":{"content":[]}}', go_on=True)
+
+    task = asyncio.create_task(wait())
+    await waits.wait()
+    loop.call_soon(come)
+    await asyncio.wait([task])
+    assert said == ["1.0 of None: None", "answer"]
