@@ -1,4 +1,4 @@
-"""Write the tables of docs/attack-tables.md, which attacks are tried, from the tests in tests/attacks that try them.
+"""Write the lists of docs/attack-tables.md, which attacks are tried, from the tests in tests/attacks that try them.
 
 A test there carries `@pytest.mark.attack(CLASS, TRIED)`: the class of attack, and what is tried in a few words. What
 holds is the test's own name, read as a sentence; which server it concerns is in its file's name. The tests are parsed,
@@ -26,7 +26,7 @@ AREAS = {
     "gateway": "Gateway and ledger (`lg-gateway`)",
     "orch": "Orchestrator (`lg-orch`)",
 }
-"""The part of a file's name after `test_`, and the heading of its table, in the order of the page."""
+"""The part of a file's name after `test_`, and the heading of its section, in the order of the page."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +40,7 @@ class Attack:
 
 
 def tables(folder: Path) -> str:
-    """Return one table for each area that has tests, rows by class. Raises `ValueError` for a file of no known area."""
+    """Return one section for each area that has tests, a list for each class. Raises `ValueError` for a file of no known area."""
     found: dict[str, list[Attack]] = {area: [] for area in AREAS}
     for path in sorted(folder.glob("test_*.py")):
         area = path.stem.split("_")[1]
@@ -51,17 +51,13 @@ def tables(folder: Path) -> str:
 
 
 def _table(heading: str, rows: list[Attack]) -> str:
-    order = list(dict.fromkeys(row.kind for row in rows))
-    lines = [
-        f"## {heading}\n",
-        "| attack | what is tried | what holds | tests/attacks/ |",
-        "| --- | --- | --- | --- |",
-    ]
-    lines += [
-        f"| {row.kind} | {row.tried} | {row.holds} | [{row.file}](../tests/attacks/{row.file}) |"
-        for row in sorted(rows, key=lambda row: order.index(row.kind))
-    ]
-    return "\n".join(lines) + "\n"
+    lines = [f"## {heading}\n"]
+    for kind in dict.fromkeys(row.kind for row in rows):
+        of_kind = [row for row in rows if row.kind == kind]
+        files = dict.fromkeys(row.file for row in of_kind)
+        lines += [f"### {kind}\n", *(f"- {row.tried}: *{row.holds}*" for row in of_kind)]
+        lines += [f"\n{', '.join(f'[{file}](../tests/attacks/{file})' for file in files)}\n"]
+    return "\n".join(lines)
 
 
 def attacks(path: Path) -> Iterator[Attack]:

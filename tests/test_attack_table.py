@@ -1,4 +1,4 @@
-"""The tables of docs/attack-tables.md follow the tests, and no attack test goes without a row."""
+"""The lists of docs/attack-tables.md follow the tests, and no attack test goes without a row."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def run(base: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    """A project with one attack test whose table is written."""
+    """A project with one attack test whose list is written."""
     (tmp_path / "scripts").mkdir()
     (tmp_path / "tests" / "attacks").mkdir(parents=True)
     for name in ("attack_table.py", "generated.py"):
@@ -41,8 +41,7 @@ def project(tmp_path: Path) -> Path:
 def test_a_row_says_class_attempt_result_and_file(project: Path) -> None:
     page = (project / "docs" / "attack-tables.md").read_text()
     link = "[test_fs_paths.py](../tests/attacks/test_fs_paths.py)"
-    row = f"| Paths | climbing out | No path leads outside | {link} |"
-    assert row in page
+    assert f"### Paths\n\n- climbing out: *No path leads outside*\n\n{link}\n" in page
     assert page.startswith("before\n")
     assert page.endswith("after\n")
     assert run(project, "--check").returncode == 0
