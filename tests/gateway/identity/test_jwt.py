@@ -193,6 +193,13 @@ async def test_a_token_that_names_no_key_is_refused_and_no_key_is_fetched_for_it
         assert "/keys" not in issuer.asked
 
 
+async def test_no_key_is_fetched_for_a_token_of_another_algorithm() -> None:
+    with authorization_server() as issuer:
+        token = jwt.encode({"sub": "a"}, "k" * 32, algorithm="HS256", headers={"kid": "first"})
+        assert await verifier(issuer).verify(token) is None
+        assert "/keys" not in issuer.asked
+
+
 async def test_an_issuer_that_only_speaks_openid_connect_is_found_too_and_its_keys_are_counted() -> None:
     with authorization_server() as issuer:
         issuer.only_openid = True
