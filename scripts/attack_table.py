@@ -40,7 +40,7 @@ class Attack:
 
 
 def tables(folder: Path) -> str:
-    """Return one section for each area that has tests, a list for each class. Raises `ValueError` for a file of no known area."""
+    """Return a section for each area, with a list for each class. Raises `ValueError` for a file of no known area."""
     found: dict[str, list[Attack]] = {area: [] for area in AREAS}
     for path in sorted(folder.glob("test_*.py")):
         area = path.stem.split("_")[1]
