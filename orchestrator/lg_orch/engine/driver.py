@@ -260,6 +260,7 @@ class Driver:
             run_id=job.run.run_id,
             epoch=job.prior.epoch,
             approver=inquiry,
+            given_up=job.prior.given_up,
         )
         earlier = earlier_of(job.run)
         services = Services(

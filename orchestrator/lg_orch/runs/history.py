@@ -46,6 +46,8 @@ class Prior:
     """Guidance and notices as the model is told them, oldest first."""
     left: str | None = None
     """Digest of the tree as the last process left it."""
+    given_up: frozenset[str] = frozenset()
+    """Keys of commands that the user stopped before their end, and then said what to do instead."""
 
 
 def prior_of(events: Sequence[Event], origin: Mapping[str, Any] | None = None) -> Prior:
@@ -70,7 +72,28 @@ def prior_of(events: Sequence[Event], origin: Mapping[str, Any] | None = None) -
         notices=tuple(dict.fromkeys(str(event.data["text"]) for event in events if event.data.get("notice"))),
         remarks=remarks_of(events),
         left=left_at(events),
+        given_up=given_up(events),
     )
+
+
+def given_up(events: Sequence[Event]) -> frozenset[str]:
+    """Return the keys of commands that were stopped with the run and not wanted any more when it went on.
+
+    A process that was killed stopped nothing: what it began is finished.
+    """
+    running: dict[str, str] = {}
+    found: set[str] = set()
+    stopped = False
+    for event in events:
+        if event.name == "run" and event.kind == "node":
+            stopped = event.phase == "end"
+        elif event.kind == "tool" and event.phase == "begin" and event.data.get("effect") == "command":
+            running[str(event.data.get("call_id"))] = str(event.data.get("idempotency_key"))
+        elif event.kind == "tool" and event.phase == "end":
+            running.pop(str(event.data.get("call_id")), None)
+        elif stopped and event.data.get("guidance"):
+            found |= {*running.values()}
+    return frozenset(found)
 
 
 def driven_seconds(events: Sequence[Event]) -> float:

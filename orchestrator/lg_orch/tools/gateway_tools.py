@@ -26,7 +26,7 @@ from lg_policy.errors import Halted, TooManyQuestions
 from lg_policy.wire.call_metadata import ASKS_NOBODY, IDEMPOTENCY_KEY, RUN, SHOWS_WHOLE
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Collection, Sequence
 
     from mcp.types import CallToolResult, InputRequiredResult
 
@@ -39,6 +39,7 @@ RETRY_PAUSES_S = (0.3, 1.0, 2.5, 5.0)
 MAX_QUESTIONS = 20
 """Rounds of questions that one call may ask before it counts as unanswered."""
 INVALID_PARAMS = -32602
+STOPPED = "the user stopped this command before its end, and said what to do instead"
 
 
 class GatewayTools:
@@ -54,7 +55,9 @@ class GatewayTools:
         epoch: int = 0,
         approver: Approver | None = None,
         pauses: Sequence[float] = RETRY_PAUSES_S,
+        given_up: Collection[str] = (),
     ) -> None:
+        """`given_up` are keys of calls that the user stopped: they are not made again."""
         self.tools = tuple(sorted(tools, key=lambda tool: tool.name))
         self._by_name = {tool.name: tool for tool in self.tools}
         self._send = send
@@ -63,6 +66,7 @@ class GatewayTools:
         self._epoch = epoch
         self._approver = approver or Nobody()
         self._pauses = tuple(pauses)
+        self._given_up = frozenset(given_up)
         self._ahead = AskingAhead(send, self._approver)
 
     def find(self, original: str) -> ToolInfo | None:
@@ -86,6 +90,8 @@ class GatewayTools:
             "call_id": call.id, "step": step, "input": call.input, "why": call.why, "idempotency_key": queued.key,
             "epoch": self._epoch, "effect": effect_kind(self._by_name.get(call.tool), call.input),
         })  # fmt: skip
+        if queued.key in self._given_up:
+            return failure(queued, Problem(code="approval_denied", message=STOPPED))
         envelope = await self._answered(queued, step, begun + timeout_s, may_ask)
         return envelope.model_copy(update={"timing_ms": round((time.monotonic() - begun) * 1000)})
 

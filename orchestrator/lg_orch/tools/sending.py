@@ -8,6 +8,7 @@ again under the same key, and tells the outcome that it recorded.
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 PROBE_S = 10.0
 """Seconds in which a living gateway lists its tools."""
+GIVE_UP_S = 2.0
+"""Seconds in which the gateway is told that a call was given up."""
 OUR_GATEWAY = "lg-gateway"
 _CLOSED = -32000
 """The code of the MCP client for a connection that was closed."""
@@ -69,7 +72,16 @@ class CallSender:
             name, arguments, None, progress, meta=meta, allow_input_required=True, **again
         )
         # Over HTTP a failure ends the session's own task, not the call: FastMCP's guard tells the waiting call.
-        answer: CallToolResult | InputRequiredResult = await self._client._await_with_session_monitoring(call)
+        making = asyncio.ensure_future(self._client._await_with_session_monitoring(call))
+        try:
+            answer: CallToolResult | InputRequiredResult = await asyncio.shield(making)
+        except asyncio.CancelledError:
+            # Cancelled once, and in a task of its own: a run that ends cancels its tasks several times, and the second
+            # time would stop the client from telling the gateway. A command would then go on for nobody.
+            making.cancel()
+            with anyio.CancelScope(shield=True):
+                await asyncio.wait({making}, timeout=GIVE_UP_S)
+            raise
         return answer
 
     async def _lives(self) -> bool:

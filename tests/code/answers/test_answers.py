@@ -80,6 +80,20 @@ def test_references_are_told_apart_and_templates_are_among_them(shop: Path) -> N
     ask(shop, story)
 
 
+def test_a_file_with_many_uses_gets_the_room_that_the_others_leave(tmp_path: Path) -> None:
+    write_tree(tmp_path / "tree", {"few.py": "shout()\n" * 2, "many.py": "def shout(): pass\n" + "shout()\n" * 90})
+
+    async def story(client: CodeClient) -> None:
+        whole = (await client.ok("references", name="shout", limit=100))["references"]
+        assert [entry["path"] for entry in whole] == ["many.py"] * 91 + ["few.py"] * 2
+        assert not any("more" in entry for entry in whole)
+        cut = (await client.ok("references", name="shout", limit=50))["references"]
+        assert [entry["path"] for entry in cut] == ["many.py"] * 48 + ["few.py"] * 2
+        assert [entry["more"] for entry in cut if "more" in entry] == [91 - 48]
+
+    ask(tmp_path / "tree", story)
+
+
 def test_more_references_than_the_limit_are_counted_and_named(shop: Path) -> None:
     async def story(client: CodeClient) -> None:
         answer = await client.ok("references", name="url_for", limit=1)

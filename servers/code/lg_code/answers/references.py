@@ -34,6 +34,14 @@ class Using(NamedTuple):
     times: int
 
 
+class FoundInFile(NamedTuple):
+    """Uses in one file: those that are told, those that are told if there is room, and how many there are."""
+
+    entries: list[dict[str, Any]]
+    spare: list[dict[str, Any]]
+    total: int
+
+
 def references(index: Index, arguments: dict[str, Any], job: Job) -> Answer:
     """Answer `references`. What the time or the limit does not allow is named without lines."""
     notes = index.refresh(job).notes()
@@ -82,20 +90,35 @@ def _order(kinds: int) -> int:
 def _sites(
     index: Index, name: str, using: Sequence[Using], kinds: int, limit: int, job: Job
 ) -> tuple[list[dict[str, Any]], list[Using]]:
-    """Return each use with its line, and the files that were not looked at."""
-    found: list[dict[str, Any]] = []
+    """Return each use with its line, and the files that were not looked at.
+
+    One file with many uses does not take the room of the others; what they leave is filled with the rest of it.
+    """
+    by_file: list[FoundInFile] = []
+    told = spare = 0
     for number, item in enumerate(using):
-        if len(found) >= limit or job.deadline.passed() or _is_nearly_late(job):
-            return found, list(using[number:])
+        if told >= limit or job.deadline.passed() or _is_nearly_late(job):
+            return _filled(by_file, limit - told), list(using[number:])
         job.check()
         file = index.current(item.path, job)
         if file is not None:
             sites = [site for site in sites_in(index, file, name) if site.kind & kinds]
-            room = min(limit - len(found), max(_IN_ONE_FILE, limit // 4) if len(using) > 1 else limit)
-            found += [_entry(file, site) for site in sites[:room]]
-            if len(sites) > room:
-                found[-1]["more"] = len(sites) - room
-    return found, []
+            room = min(limit - told, max(_IN_ONE_FILE, limit // 4))
+            entries = [_entry(file, site) for site in sites[: room + limit - spare]]
+            by_file.append(FoundInFile(entries[:room], entries[room:], len(sites)))
+            told, spare = told + len(entries[:room]), spare + len(entries[room:])
+    return _filled(by_file, limit - told), []
+
+
+def _filled(by_file: Sequence[FoundInFile], room: int) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = []
+    for item in by_file:
+        entries = item.entries + item.spare[:room]
+        room -= len(entries) - len(item.entries)
+        if entries and item.total > len(entries):
+            entries[-1]["more"] = item.total - len(entries)
+        found += entries
+    return found
 
 
 def _is_nearly_late(job: Job) -> bool:
