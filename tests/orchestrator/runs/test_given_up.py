@@ -17,7 +17,7 @@ def event(kind: Kind, name: str, phase: str, **data: Any) -> Event:
 BEGUN = event("node", "run", "begin")
 COMMAND = event("tool", "exec__exec", "begin", call_id="m0.1", idempotency_key="r:1", effect="command", epoch=0)
 PATCH = event("tool", "fs__apply_patch", "begin", call_id="m0.2", idempotency_key="r:2", effect="patch", epoch=0)
-ENDED = event("tool", "exec__exec", "end", call_id="m0.1", result={})
+ENDED = event("tool", "exec__exec", "end", call_id="m0.1", result={"artifacts": {"error": None}})
 STOPPED = event("node", "run", "end", status="interrupted")
 SAID = event("thought", "user", "note", text="only look", guidance=True)
 
