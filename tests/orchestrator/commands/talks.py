@@ -6,18 +6,21 @@ import os
 import sys
 import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+from lg_orch.testing import Scripted, text
 from tests.gateway.commands.terminals import WAIT_S, Screen, on_terminal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from tests.orchestrator.llm.project import Project
 
 OPENS, CLOSES = "\x1b[?2004h", "\x1b[?2004l"
 """What the terminal is told when an input begins and ends."""
 ASKS_FOR_PLACE = "\x1b[6n"
+ROUTE = text('{"intent": "question", "lane": "interactive", "rationale": "A question."}')
 
 
 class Talk(Screen):
@@ -59,3 +62,14 @@ def talking(
     env = {**os.environ, "TERM": "xterm-256color", "LG_MODEL": "", **(env or {})}
     with on_terminal(*command, env=env, size=size) as screen:
         yield Talk(screen)
+
+
+def state() -> Path:
+    """Where the program keeps what it knows."""
+    return Path(os.environ["XDG_STATE_HOME"])
+
+
+def working(script: list[Scripted]) -> Callable[[dict[str, Any]], Scripted]:
+    """A model that answers the requests of the work in turn, and one that only classifies as a question."""
+    answers = iter(script)
+    return lambda request: next(answers) if request.get("tools") else ROUTE

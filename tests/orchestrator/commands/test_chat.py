@@ -12,17 +12,16 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from lg_orch.testing import Scripted, ScriptedModel, calls, text
-from tests.orchestrator.commands.talks import talking
+from tests.orchestrator.commands.talks import state, talking, working
 from tests.orchestrator.llm.project import ANSWER, KEY, READ, RIGHT, WRONG, Project, make, patch
 from tests.orchestrator.programs import lg_orch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
 pytestmark = pytest.mark.usefixtures("programs_by_fork")
 
 FIX = "fix the failing sum in calc.py"
-ROUTE = text('{"intent": "question", "lane": "interactive", "rationale": "A question."}')
 ASKED = "(Enter denies)? "
 
 
@@ -34,17 +33,6 @@ def project(tmp_path: Path, clean_environment: Path, monkeypatch: pytest.MonkeyP
     (made.root / "tests").rmdir()
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     return made
-
-
-def state() -> Path:
-    """Where the program keeps what it knows."""
-    return Path(os.environ["XDG_STATE_HOME"])
-
-
-def working(script: list[Scripted]) -> Callable[[dict[str, Any]], Scripted]:
-    """A model that answers the requests of the work in turn, and one that only classifies as a question."""
-    answers = iter(script)
-    return lambda request: next(answers) if request.get("tools") else ROUTE
 
 
 def work_requests(model: ScriptedModel) -> list[dict[str, Any]]:

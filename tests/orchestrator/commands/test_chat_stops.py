@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from lg_orch.testing import ScriptedModel, calls, text
-from tests.orchestrator.commands.talks import talking
-from tests.orchestrator.commands.test_chat import state, working
+from tests.orchestrator.commands.talks import state, talking, working
 from tests.orchestrator.llm.project import KEY, Project, make
 
 if TYPE_CHECKING:
