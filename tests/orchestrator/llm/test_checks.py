@@ -128,7 +128,7 @@ async def test_packages_over_the_limit_are_named_as_not_checked(tmp_path: Path) 
     state, _, _ = await work(tmp_path, *change("api"), *change("web"), max_check_packages=1)
     assert list(results(state)) == ["make test", f"{UNITTEST}api"]
     assert state.final is not None
-    assert "changed but not checked: packages/web (budgets.max_check_packages" in state.final.text
+    assert "changed but not checked: `packages/web` (budgets.max_check_packages" in state.final.text
 
 
 @pytest.mark.anyio
