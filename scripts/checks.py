@@ -60,9 +60,10 @@ def tests_of(changed: list[str]) -> list[str]:
 
 
 def naming(page: str) -> set[str]:
-    """The tests of whole programs and of pages in which a file's name stands."""
+    """The tests of whole programs and of pages in which a file's name stands, or which import it."""
     files = [*(ROOT / "tests" / "e2e").glob("test_*.py"), *(ROOT / "tests").rglob("test_*page*.py")]
-    return {str(path.relative_to(ROOT)) for path in files if f'"{page}"' in path.read_text("utf-8")}
+    named = re.compile(rf'"{re.escape(page)}"|^import {re.escape(Path(page).stem)}$', re.MULTILINE)
+    return {str(path.relative_to(ROOT)) for path in files if named.search(path.read_text("utf-8"))}
 
 
 def mirrored(name: str) -> set[str]:

@@ -85,6 +85,8 @@ def clean_environment(homes: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[
     for name in list(os.environ):
         if name.startswith(("LG_", "XDG_", "OTEL_", "LANGSMITH_", "LANGCHAIN_")) and name != "LG_REQUIRE_ALL":
             monkeypatch.delenv(name)
+    for name in ("COLUMNS", "LINES"):  # which xdist sets for its workers: terminals of tests have sizes of their own
+        monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("XDG_STATE_HOME", str(home / "state"))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(home / "config"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(homes / "cache"))  # what is made once serves all tests
