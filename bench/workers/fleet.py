@@ -66,6 +66,8 @@ class Fleet:
     workers: list[subprocess.Popen[bytes]] = field(default_factory=list)
     tokens: dict[str, str] = field(default_factory=dict)
     """By run."""
+    given_up: set[str] = field(default_factory=set)
+    """Runs that were cancelled because the time was over."""
 
     def start(self, *flags: str) -> subprocess.Popen[bytes]:
         """Start one more worker."""
@@ -103,8 +105,9 @@ class Fleet:
         """Begin no further run, and wait for those that are being driven."""
         for row in self.rows():
             if row.epoch == 0:
-                with suppress(Conflict):  # it has begun meanwhile
+                with suppress(Conflict):  # it has ended meanwhile
                     self.table.cancel(row.run_id)
+                    self.given_up.add(row.run_id)
         deadline = time.monotonic() + within_s
         while self.left() and time.monotonic() < deadline:
             time.sleep(POLL_S)

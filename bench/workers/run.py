@@ -72,7 +72,10 @@ class Part:
         if made.left():
             made.give_up(FINISH_S)
         made.end()
-        rows = [row for row in made.rows() if row.epoch]
+        # A worker may have begun a run at the moment when it was given up.
+        rows = [
+            row for row in made.rows() if row.epoch and not (row.state == "cancelled" and row.run_id in made.given_up)
+        ]
         done = {row.run_id for row in rows if row.state in ("done", "unchecked")}
         lost = [row for row in rows if row.run_id not in done]
         wrong = made.wrong(done)
