@@ -95,15 +95,26 @@ def test_an_installed_package_has_links_to_it_made(tmp_path: Path) -> None:
     assert PythonBytecode(str(tmp_path / "kept")).arguments("/p", places, Work()) != before
 
 
-def test_few_libraries_keep_their_links(tmp_path: Path) -> None:
+def test_few_libraries_keep_their_links_and_those_in_use_all(tmp_path: Path) -> None:
     kept = tmp_path / "kept"
-    for number in range(MAX_KEPT):
+    for number in range(2 * MAX_KEPT):
         (kept / f"{number:032}").mkdir(parents=True)
-        os.utime(kept / f"{number:032}", (number, number))
+        if number < MAX_KEPT:  # the others were used just now
+            os.utime(kept / f"{number:032}", (number, number))
     compiled_library(tmp_path / "env")
-    PythonBytecode(str(kept)).arguments("/p", [str(tmp_path / "env")], Work())
-    assert len(list(kept.iterdir())) == MAX_KEPT
-    assert not (kept / f"{0:032}").exists()
+    made = PythonBytecode(str(kept)).arguments("/p", [str(tmp_path / "env")], Work())
+    assert {path.name for path in kept.iterdir()} == {
+        *(f"{number:032}" for number in range(MAX_KEPT, 2 * MAX_KEPT)), made[1].rpartition("/")[2],
+    }  # fmt: skip
+
+
+def test_links_that_are_used_again_are_not_the_oldest(tmp_path: Path) -> None:
+    compiled_library(tmp_path / "env")
+    places, kept = [str(tmp_path / "env")], str(tmp_path / "kept")
+    folder = PythonBytecode(kept).arguments("/p", places, Work())[1]
+    os.utime(folder, (1, 1))
+    PythonBytecode(kept).arguments("/p", places, Work())
+    assert os.stat(folder).st_mtime > 1
 
 
 def test_a_cache_that_cannot_be_written_costs_no_command(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

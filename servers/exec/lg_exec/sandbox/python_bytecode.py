@@ -36,7 +36,9 @@ MAX_LINKS = 30_000
 MAX_S = 5.0
 """Links to one library, and the time to make them. What is beyond is compiled."""
 MAX_KEPT = 30
-"""Libraries whose links are kept for later servers; those made first go first."""
+"""Libraries whose links are kept for later servers; those that were used longest ago go first."""
+KEPT_S = 86_400
+"""Links that were used within this time stay in any case: another server may be about to show them."""
 RENEWED_S = 7 * 86_400
 """Links are made anew that often: a `.pyc` file that came later may have none."""
 _FORMAT = 1
@@ -119,6 +121,7 @@ class PythonBytecode:
         os.makedirs(self._folder, 0o755, exist_ok=True)
         kept = os.path.join(self._folder, _key(library, left_out))
         if os.path.isdir(kept):
+            os.utime(kept)
             return kept
         made = tempfile.mkdtemp(prefix=_UNFINISHED, dir=self._folder)
         try:
@@ -135,12 +138,13 @@ class PythonBytecode:
         return kept
 
     def _forget(self) -> None:
-        """Remove links that were made long ago. A sandbox that still shows them compiles what it misses."""
+        """Remove links that nobody has used for long. A sandbox that still shows them compiles what it misses."""
         with os.scandir(self._folder) as entries:
             by_age = sorted((entry.stat(follow_symlinks=False).st_mtime, entry.name) for entry in entries)
-        unfinished = [name for made, name in by_age if name.startswith(_UNFINISHED) and time.time() - made > RENEWED_S]
-        finished = [name for _made, name in by_age if not name.startswith(_UNFINISHED)]
-        for name in (*unfinished, *finished[:-MAX_KEPT]):
+        old = {name for used, name in by_age if time.time() - used > KEPT_S}
+        unfinished = [name for _used, name in by_age if name.startswith(_UNFINISHED)]
+        finished = [name for _used, name in by_age if not name.startswith(_UNFINISHED)]
+        for name in old.intersection((*unfinished, *finished[:-MAX_KEPT])):
             remove_tree(os.path.join(self._folder, name))
 
 
