@@ -91,7 +91,7 @@ def test_a_worker_that_is_stopped_loses_its_run_writes_nothing_more_when_it_wake
         if worker is not stopped:
             worker.kill()
     undo = team.undone(run_id)
-    assert undo["state"] == "done", "the worker that was stopped does it: there is no other"
+    assert undo["state"] == "done", f"the worker that was stopped does it, there is no other: {undo}"
     assert team.log.read_text() == BEFORE, "each line was inserted once, or more than these would have been left"
     trace = team.api("GET", f"/v1/runs/{run_id}/trace")
     assert [event["seq"] for event in trace["events"]] == list(range(1, len(trace["events"]) + 1))
