@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import signal
 from typing import TYPE_CHECKING
 
 import pytest
@@ -67,34 +66,6 @@ def test_a_run_is_approved_taken_over_from_a_killed_worker_verified_and_undone(t
     undo = team.undone(run_id)
     assert undo["state"] == "done", undo
     assert team.log.read_text() == BEFORE
-
-
-@pytest.mark.timeout(600)
-def test_a_worker_that_is_stopped_loses_its_run_writes_nothing_more_when_it_wakes_and_serves_again(team: Team) -> None:
-    team.staff()
-    silent, goes_on = team.model.expect("r0003")
-    run_id = team.api("POST", "/v1/runs", {"request": "insert two lines, token r0003"})["run_id"]
-    (question,) = team.api.until(run_id, "waiting")["questions"]
-    team.api("POST", f"/v1/runs/{run_id}/answer", {"question": question["key"], "decision": "approve_for_run"})
-    assert silent.wait(WAIT_S)
-    driven = team.api("GET", f"/v1/runs/{run_id}")
-    stopped = team.worker_of(driven)
-    stopped.send_signal(signal.SIGSTOP)
-    try:
-        goes_on.set()
-        ended = team.api.until(run_id, "done", "unchecked", "failed", "waiting")
-        assert ended["state"] in ("done", "unchecked"), ended
-        assert ended["epoch"] > driven["epoch"], "another worker took it over"
-    finally:
-        stopped.send_signal(signal.SIGCONT)
-    for worker in team.workers.values():
-        if worker is not stopped:
-            worker.kill()
-    undo = team.undone(run_id)
-    assert undo["state"] == "done", f"the worker that was stopped does it, there is no other: {undo}"
-    assert team.log.read_text() == BEFORE, "each line was inserted once, or more than these would have been left"
-    trace = team.api("GET", f"/v1/runs/{run_id}/trace")
-    assert [event["seq"] for event in trace["events"]] == list(range(1, len(trace["events"]) + 1))
 
 
 @pytest.mark.timeout(600)
