@@ -16,6 +16,7 @@ from lg_orch.service.records.postgres import PostgresDatabase, Presence, is_dead
 from lg_orch.service.records.rows import NewRun
 from lg_orch.service.records.sqlite import SqliteDatabase
 from lg_orch.service.records.stored_events import LeasedRun, StoredEvents
+from lg_orch.service.work.shared_places import SharedPlaces
 from lg_policy.errors import Conflict, LimitExceeded
 
 if TYPE_CHECKING:
@@ -315,3 +316,19 @@ def test_a_run_is_not_cancelled_while_its_changes_are_taken_back(leases: LeaseTa
     with pytest.raises(Conflict, match="taken back"):
         leases.runs.cancel(run_id)
     assert leases.runs.get(run_id).work == "undo", "the undo is not lost"
+
+
+def test_a_worker_that_claims_a_run_again_has_a_copy_of_its_own(postgres_url: str, tmp_path: Path) -> None:
+    database = PostgresDatabase(postgres_url)
+    leases = LeaseTable(database, lease_s=1_000, max_attempts=3)
+    create(leases)
+    first, _ = claimed(over(leases))
+    places = SharedPlaces(database, tmp_path)
+    lost = places.open(first, tmp_path, postgres_url)
+    assert leases.take_from_lost() == [first.run_id]
+    again, _ = claimed(leases)
+    taken_up = places.open(again, tmp_path, postgres_url)
+    lost.close()  # the worker finds out only now that it had lost the run
+    assert taken_up.run.results.is_dir()
+    taken_up.close()
+    database.close()

@@ -33,15 +33,17 @@ class SharedPlaces:
 
     def open(self, lease: Lease, _state: Path, _store_url: str) -> Place:
         """Copy what there is of the run. Raises `StoreGone`."""
-        return _SharedPlace(self._database, lease, self._copied(lease.run_id, "runs"))
+        # A worker that lost a run may claim it again before it has dropped the first copy.
+        run = self._copied(lease.run_id, self._scratch / "runs" / f"{lease.run_id}-{lease.epoch}")
+        return _SharedPlace(self._database, lease, run)
 
     def source(self, run_id: str, _state: Path, fork: str) -> RunDir:
         """Copy a run, to be read alone by its fork."""
         StoredEvents(self._database).copy_results(run_id, fork)
-        return self._copied(run_id, "sources")
+        return self._copied(run_id, self._scratch / "sources" / f"{run_id}-{fork}")
 
-    def _copied(self, run_id: str, folder: str) -> RunDir:
-        run = RunDir(path=self._scratch / folder / run_id, run_id=run_id)
+    def _copied(self, run_id: str, path: Path) -> RunDir:
+        run = RunDir(path=path, run_id=run_id)
         if run.path.exists():
             run.remove()
         for path in (run.path, run.results, run.questions):

@@ -55,8 +55,7 @@ class Worker:
         self._tools = tools
         self._settings = settings
         self.name = name or worker_name()
-        self._going: dict[str, StopRequests] = {}
-        self._leases: dict[str, Lease] = {}
+        self._going: dict[Lease, StopRequests] = {}
         self._stopping = False
         self._wake = anyio.Event()
         self._presence: WorkerPresence | None = None
@@ -113,7 +112,7 @@ class Worker:
                 self._presence = await anyio.to_thread.run_sync(self._tools.presence, self.name)
             else:
                 await anyio.to_thread.run_sync(self._presence.renew)
-            mine = tuple(self._leases.values())
+            mine = tuple(self._going)
             lost = await anyio.to_thread.run_sync(self._tools.leases.take_from_lost, mine)
             await anyio.to_thread.run_sync(self._do_chores)
         except StoreGone as error:
@@ -142,14 +141,13 @@ class Worker:
             return False
         if claimed is None:
             return False
-        self._going[claimed[0].run_id] = StopRequests()
+        self._going[claimed[0]] = StopRequests()
         group.start_soon(self.hold, *claimed)
         return True
 
     async def hold(self, lease: Lease, row: RunRow) -> None:
         """Do a claimed run's work, with signs of life meanwhile, and give the run back."""
-        requests = self._going.setdefault(lease.run_id, StopRequests())
-        self._leases[lease.run_id] = lease
+        requests = self._going.setdefault(lease, StopRequests())
         current_run.set(lease.run_id)
         try:
             async with anyio.create_task_group() as group:
@@ -157,7 +155,7 @@ class Worker:
                 await self._work(lease, row, requests)
                 group.cancel_scope.cancel()
         finally:
-            del self._going[lease.run_id], self._leases[lease.run_id]
+            del self._going[lease]
             self.wake()
 
     async def _live(self, lease: Lease, requests: StopRequests) -> None:
